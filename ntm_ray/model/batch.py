@@ -1,0 +1,91 @@
+"""Documents on their way into the network: sparse, and laid out for both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A matrix in compressed rows, as tensors on a device.
+
+    Attributes:
+        starts: Where each row starts in `columns`, and where the last one ends, ``(rows + 1,)``.
+        columns: Column of each entry, ``(entries,)``.
+        values: Value of each entry, ``(entries,)``.
+    """
+
+    starts: torch.Tensor
+    columns: torch.Tensor
+    values: torch.Tensor
+
+    def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
+        """Multiply by a dense matrix ``(columns, width)``, giving ``(rows, width)``.
+
+        A bag of rows of `dense` for each row: on the CPU it takes half the time of torch's own
+        sparse product, and unlike a scattered sum it adds in the same order on every device.
+        """
+        return functional.embedding_bag(
+            self.columns,
+            dense,
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some documents' counts, as tensors on the network's device.
+
+    Attributes:
+        counts: The counts, ``(documents, vocabulary)``.
+        transposed: The same, ``(vocabulary, documents)``; only for training.
+        tokens: Number of tokens of each document, ``(documents,)``.
+    """
+
+    counts: SparseRows
+    transposed: SparseRows | None
+    tokens: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        counts: csr_matrix,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        transposed: bool = False,
+    ) -> Batch:
+        """Copy `counts` ``(documents, vocabulary)`` to `device`; both ways if `transposed`."""
+
+        # torch.tensor copies: the corpus may be read-only memory that trials share.
+        def rows(starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> SparseRows:
+            return SparseRows(
+                starts=torch.tensor(starts, device=device),
+                columns=torch.tensor(columns, device=device),
+                values=torch.tensor(values, dtype=dtype, device=device),
+            )
+
+        columns = counts.tocsc() if transposed else None
+        return cls(
+            counts=rows(counts.indptr, counts.indices, counts.data),
+            transposed=rows(columns.indptr, columns.indices, columns.data)
+            if columns is not None
+            else None,
+            tokens=torch.tensor(
+                np.asarray(counts.sum(axis=1)).ravel(), dtype=dtype, device=device
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)

@@ -1,0 +1,97 @@
+"""Losses over documents: nats a word, each document counting the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ntm_ray.model.batch import Batch
+from ntm_ray.model.network import kl_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scipy.sparse import csr_matrix
+
+    from ntm_ray.model.network import DocumentLosses, Network
+
+_SEED = 5_111_987
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over documents of nats a word: each document's nats divided by its own tokens.
+
+    This is how SageMaker's container reports a loss; ``exp(total_loss)`` is the bound on the
+    perplexity a document. Documents without a word count for nothing.
+
+    Attributes:
+        total_loss: ``recons_loss + kld``, the negative of the evidence lower bound.
+        recons_loss: Negative log likelihood of the words.
+        kld: KL divergence of the posterior from the prior.
+    """
+
+    total_loss: float
+    recons_loss: float
+    kld: float
+
+
+class LossSum:
+    """Adds up the losses of batches, and waits for the device only at the end."""
+
+    def __init__(self) -> None:
+        self._sums: list[torch.Tensor] = []
+
+    def add(self, losses: DocumentLosses, tokens: torch.Tensor) -> None:
+        """Take the losses in nats and the number of tokens of some more documents."""
+        known = tokens > 0
+        per_word = torch.where(known, 1 / tokens, 0)
+        self._sums.append(
+            torch.stack([losses.recons @ per_word, losses.kld @ per_word, known.sum()])
+        )
+
+    def mean(self) -> Losses:
+        """Return the mean over all documents that have words (NaN where there are none)."""
+        recons, kld, documents = torch.stack(self._sums).cpu().double().sum(dim=0)
+        recons_loss, kld_loss = float(recons / documents), float(kld / documents)
+        return Losses(recons_loss + kld_loss, recons_loss, kld_loss)
+
+
+def evaluate(network: Network, counts: csr_matrix) -> Losses:
+    """Return the losses of all documents, one posterior sample for each.
+
+    The sample's noise comes from a fixed seed and depends on the document's place alone, so
+    that epochs, trials, batch sizes and devices are compared on the same noise.
+
+    Args:
+        network: The model.
+        counts: The documents ``(documents, vocabulary)``.
+    """
+    generator = np.random.default_rng(_SEED)
+    topics = network.hyperparameters.num_topics
+    total = LossSum()
+    for batch in batches(network, counts):
+        noise = generator.standard_normal((len(batch), topics), dtype=np.float32)
+        noise_tensor = torch.from_numpy(noise).to(network.device, network.dtype)
+        total.add(network.losses(batch, noise_tensor), batch.tokens)
+    return total.mean()
+
+
+def kl_per_document(network: Network, counts: csr_matrix) -> float:
+    """Return the mean KL divergence of a document in nats (not a word).
+
+    Near zero the posterior has collapsed onto the prior: topics say nothing about documents.
+    """
+    sums = [kl_divergence(*network.posterior(batch)).sum() for batch in batches(network, counts)]
+    return float(torch.stack(sums).cpu().double().sum()) / counts.shape[0]
+
+
+def batches(network: Network, counts: csr_matrix) -> Iterator[Batch]:
+    """Yield `counts` ``(documents, vocabulary)`` in order, for evaluation by `network`."""
+    for start in range(0, counts.shape[0], _CHUNK):
+        rows = counts[start : start + _CHUNK]
+        yield Batch.of(rows, dtype=network.dtype, device=network.device)

@@ -1,0 +1,237 @@
+"""One neural topic model, from counts to topics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntm_ray.corpus.counts import canonical_counts
+from ntm_ray.errors import CorpusError, HyperparameterError, NtmRayError
+from ntm_ray.model.device import resolve_device
+from ntm_ray.model.evaluation import batches, evaluate, kl_per_document
+from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.network import Network
+from ntm_ray.model.saved import SavedModel, load_model, save_model
+from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
+from ntm_ray.model.training import EpochRecord, Training
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    import torch
+    from numpy.typing import ArrayLike, NDArray
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.corpus.counts import Counts
+    from ntm_ray.model.evaluation import Losses
+
+_UNIQUENESS_WORDS = 10
+
+
+class NTM:
+    """A neural topic model with SageMaker NTM's hyperparameters and loss.
+
+    Example::
+
+        model = NTM(num_topics=20, optimizer="adam", learning_rate=0.01).fit(corpus)
+        model.topics()                  # the ten most probable words of each topic
+        model.transform(counts)         # (documents, topics), rows sum to 1
+
+    Args:
+        settings: Hyperparameters by name, as a mapping.
+        hyperparameters: The same as keywords. Only ``num_topics`` is required; ``feature_dim``
+            is filled from the corpus.
+
+    Attributes:
+        history: A record of each epoch of :meth:`fit`; empty for a model that was loaded.
+
+    Raises:
+        HyperparameterError: A hyperparameter is missing, unknown or out of range.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, /, **hyperparameters: Any
+    ) -> None:
+        self._settings = {**(settings or {}), **hyperparameters}
+        Hyperparameters.parse({"feature_dim": 1, **self._settings})
+        self.history: list[EpochRecord] = []
+        self._model: SavedModel | None = None
+        self._network: Network | None = None
+
+    def fit(
+        self,
+        corpus: Corpus,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+    ) -> NTM:
+        """Train on `corpus` until done, keep the parameters of the best epoch, and return self.
+
+        Args:
+            corpus: The documents; the best epoch is that of the least validation total_loss,
+                or of the least training loss where there are no validation documents.
+            seed: Decides initial weights, noise, shuffling and sub-sampling.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+            on_epoch: Called with each epoch's record.
+
+        Raises:
+            HyperparameterError: `feature_dim` is not the corpus's, or the first epoch diverged.
+            DeviceError: This machine has no such device.
+        """
+        hyperparameters = Hyperparameters.parse(
+            {"feature_dim": corpus.feature_dim, **self._settings}
+        )
+        training = Training(hyperparameters, corpus, seed=seed, device=str(resolve_device(device)))
+        while not training.finished:
+            record = training.train_epoch()
+            if on_epoch is not None:
+                on_epoch(record)
+        self._adopt(training, device)
+        return self
+
+    @classmethod
+    def from_training(cls, training: Training, *, device: str = "cpu") -> NTM:
+        """Return the model of the best epoch of a training so far.
+
+        Raises:
+            HyperparameterError: No epoch had a finite loss.
+        """
+        model = cls(training.hyperparameters.to_json_dict())
+        model._adopt(training, device)
+        return model
+
+    def _adopt(self, training: Training, device: str) -> None:
+        if training.best is None:
+            raise HyperparameterError(
+                f"learning_rate: {training.hyperparameters.learning_rate} left no epoch with a "
+                f"finite loss; give a smaller learning_rate or clip_gradient"
+            )
+        corpus = training.corpus
+        network = _network(training.hyperparameters, training.best_tensors, device)
+        judged = corpus.validation if corpus.validation.shape[0] else corpus.train
+        words = top_words(
+            training.best_tensors["projection_weight"].numpy(),
+            corpus.vocabulary,
+            _UNIQUENESS_WORDS,
+        )
+        self.history = list(training.history)
+        self._network = network
+        self._model = SavedModel(
+            hyperparameters=training.hyperparameters,
+            tensors=training.best_tensors,
+            vocabulary=corpus.vocabulary,
+            metrics={
+                **training.best.metrics(),
+                "kl_per_document": kl_per_document(network, judged),
+                "topic_uniqueness": topic_uniqueness(words),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> NTM:
+        """Read a model folder that :meth:`save` wrote.
+
+        Raises:
+            ModelFolderError: It is no model folder, or its files do not fit together.
+            DeviceError: This machine has no such device.
+        """
+        saved = load_model(path)
+        model = cls(saved.hyperparameters.to_json_dict())
+        model._model = saved
+        model._network = _network(saved.hyperparameters, saved.tensors, device)
+        return model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model folder `path`; an older model there is replaced as a whole.
+
+        Raises:
+            ModelFolderError: `path` is something else than a model folder.
+            NtmRayError: The model is not trained.
+        """
+        save_model(self._trained(), path)
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """All 15 hyperparameters of the trained model."""
+        return self._trained().hyperparameters
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The word of each column of counts."""
+        return self._trained().vocabulary
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the best epoch: those of its record and two of the topics.
+
+        ``kl_per_document`` is in nats over the validation (else training) documents;
+        ``topic_uniqueness`` is over the ten top words of each topic.
+        """
+        return dict(self._trained().metrics)
+
+    @property
+    def topic_word(self) -> NDArray[np.float32]:
+        """Probability of each word in each topic, ``(topics, vocabulary)``; rows sum to 1."""
+        return word_probabilities(self._trained().tensors["projection_weight"].numpy())
+
+    def topics(self, words: int = 10) -> list[list[str]]:
+        """Return the most probable words of each topic, most probable first."""
+        model = self._trained()
+        return top_words(model.tensors["projection_weight"].numpy(), model.vocabulary, words)
+
+    def transform(self, counts: Counts | ArrayLike) -> NDArray[np.float32]:
+        """Return the topic weights of documents, ``(documents, topics)``; rows sum to 1.
+
+        They are the softmax of the posterior's mean. A document without a known word gets the
+        prior's, which is the same weight for every topic.
+
+        Args:
+            counts: Word counts ``(documents, vocabulary)``, sparse or dense.
+
+        Raises:
+            CorpusError: The counts do not fit the vocabulary, or are negative or not finite.
+        """
+        rows, network = self._counts(counts), self._ready()
+        weights = [network.topic_weights(batch).cpu().numpy() for batch in batches(network, rows)]
+        topics = self.hyperparameters.num_topics
+        result = np.concatenate([np.empty((0, topics), np.float32), *weights])
+        result[np.diff(rows.indptr) == 0] = 1 / topics
+        return result
+
+    def evaluate(self, counts: Counts | ArrayLike) -> Losses:
+        """Return the losses of documents, nats a word, over those that have a known word.
+
+        Args:
+            counts: Word counts ``(documents, vocabulary)``, sparse or dense.
+
+        Raises:
+            CorpusError: The counts do not fit the model, or no document has a known word.
+        """
+        rows = self._counts(counts)
+        if rows.sum() == 0:
+            raise CorpusError("counts: no document has a word of the model's vocabulary")
+        return evaluate(self._ready(), rows)
+
+    def _counts(self, counts: Counts | ArrayLike) -> Counts:
+        return canonical_counts(counts, len(self.vocabulary), "counts")
+
+    def _trained(self) -> SavedModel:
+        if self._model is None:
+            raise NtmRayError("the NTM is not trained; call fit or NTM.load first")
+        return self._model
+
+    def _ready(self) -> Network:
+        self._trained()
+        assert self._network is not None
+        return self._network
+
+
+def _network(
+    hyperparameters: Hyperparameters, tensors: Mapping[str, torch.Tensor], device: str
+) -> Network:
+    network = Network(hyperparameters, device=resolve_device(device))
+    network.load(tensors)
+    return network

@@ -1,0 +1,255 @@
+"""Training one NTM, an epoch at a time, so that a tuner can look in between."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import numpy as np
+import torch
+
+from ntm_ray.errors import HyperparameterError
+from ntm_ray.model.batch import Batch
+from ntm_ray.model.device import resolve_device
+from ntm_ray.model.early_stopping import EarlyStopping
+from ntm_ray.model.evaluation import Losses, LossSum, evaluate
+from ntm_ray.model.network import Network
+from ntm_ray.model.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.model.hyperparameters import Hyperparameters
+
+StopReason = Literal["epochs", "early_stopping", "diverged"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of training came to.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        train: Running losses of the epoch's batches, each before its step.
+        validation: Losses of all validation documents after the epoch; None without any.
+        seconds: Wall time of the epoch, evaluation included.
+        documents_per_second: Training documents a second, evaluation left out.
+    """
+
+    epoch: int
+    train: Losses
+    validation: Losses | None
+    seconds: float
+    documents_per_second: float
+
+    @property
+    def loss(self) -> float:
+        """The loss that decides: validation total_loss, or that of training without one."""
+        return (self.validation or self.train).total_loss
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is infinite or not a number."""
+        losses = [self.train, self.validation or self.train]
+        return not all(math.isfinite(one.total_loss) for one in losses)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the record under SageMaker's names: ``validation:total_loss`` and so on."""
+        parts = {"train": self.train, "validation": self.validation}
+        return {
+            "epoch": self.epoch,
+            **{
+                f"{part}:{name}": value
+                for part, losses in parts.items()
+                if losses is not None
+                for name, value in asdict(losses).items()
+            },
+            "seconds": self.seconds,
+            "documents_per_second": self.documents_per_second,
+        }
+
+
+class TrainingState(TypedDict):
+    """All that a training goes on from: tensors (safetensors) and plain values (JSON)."""
+
+    tensors: dict[str, torch.Tensor]
+    values: dict[str, Any]
+
+
+class Training:
+    """The training of one NTM on a corpus.
+
+    The same hyperparameters, corpus, seed and number of threads give the same losses to the
+    last bit on a CPU, also for a training restored half-way in another process.
+
+    Args:
+        hyperparameters: The settings; ``feature_dim`` is the corpus's vocabulary size.
+        corpus: Training documents and, if there are any, validation documents.
+        seed: Decides initial weights, noise, shuffling and sub-sampling.
+        device: See :func:`ntm_ray.model.device.resolve_device`.
+
+    Raises:
+        HyperparameterError: `feature_dim` is not the size of the vocabulary.
+        DeviceError: This machine has no such device.
+    """
+
+    def __init__(
+        self, hyperparameters: Hyperparameters, corpus: Corpus, *, seed: int, device: str = "cpu"
+    ) -> None:
+        if hyperparameters.feature_dim != corpus.feature_dim:
+            raise HyperparameterError(
+                f"feature_dim: {hyperparameters.feature_dim} is not the size of the corpus's "
+                f"vocabulary; it must be {corpus.feature_dim}"
+            )
+        self.hyperparameters = hyperparameters
+        self.corpus = corpus
+        self.seed = seed
+        self.history: list[EpochRecord] = []
+        self.best: EpochRecord | None = None
+        self.best_tensors: dict[str, torch.Tensor] = {}
+        self.stop_reason: StopReason | None = None
+        self._generator = np.random.default_rng(seed)
+        self._network = Network(hyperparameters, device=resolve_device(device))
+        self._network.initialise(self._generator)
+        self._optimizer = OPTIMIZERS[hyperparameters.optimizer](
+            self._network.parameters, hyperparameters
+        )
+        self._early_stopping = EarlyStopping(
+            hyperparameters.num_patience_epochs, hyperparameters.tolerance
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train; `stop_reason` says why."""
+        return self.stop_reason is not None
+
+    def train_epoch(self) -> EpochRecord:
+        """Train on each (sub-sampled) document once, then evaluate all validation documents.
+
+        Raises:
+            RuntimeError: The training has finished.
+        """
+        if self.finished:
+            raise RuntimeError(f"the training has finished: {self.stop_reason}")
+        has_validation = self.corpus.validation.shape[0] > 0
+        with _denormals_as_zero():
+            started = time.perf_counter()
+            documents, train = self._train()
+            trained = time.perf_counter()
+            validation = (
+                evaluate(self._network, self.corpus.validation) if has_validation else None
+            )
+            ended = time.perf_counter()
+        record = EpochRecord(
+            epoch=self.epoch + 1,
+            train=train,
+            validation=validation,
+            seconds=ended - started,
+            documents_per_second=documents / (trained - started),
+        )
+        self.history.append(record)
+        if not record.diverged and (self.best is None or record.loss < self.best.loss):
+            self.best = record
+            self.best_tensors = self._network.tensors()
+        if record.diverged:
+            self.stop_reason = "diverged"
+        elif self._early_stopping.update(record.loss):
+            self.stop_reason = "early_stopping"
+        elif self.epoch == self.hyperparameters.epochs:
+            self.stop_reason = "epochs"
+        return record
+
+    def _train(self) -> tuple[int, Losses]:
+        """Train on one epoch's documents and return how many there were, and their losses."""
+        network, counts = self._network, self.corpus.train
+        documents = max(1, round(self.hyperparameters.sub_sample * counts.shape[0]))
+        order = self._generator.permutation(counts.shape[0])[:documents]
+        size, topics = self.hyperparameters.mini_batch_size, self.hyperparameters.num_topics
+        total = LossSum()
+        for start in range(0, documents, size):
+            rows = counts[order[start : start + size]]
+            batch = Batch.of(rows, dtype=network.dtype, device=network.device, transposed=True)
+            noise = self._generator.standard_normal((len(batch), topics), dtype=np.float32)
+            losses = network.train_losses(batch, torch.from_numpy(noise).to(network.device))
+            total.add(losses, batch.tokens)
+            self._optimizer.step(network.gradient.flat)
+        return documents, total.mean()
+
+    def state_dict(self) -> TrainingState:
+        """Return a copy of everything that :meth:`load_state_dict` needs to go on from here."""
+        groups = {
+            "network": self._network.tensors(),
+            "optimizer": self._optimizer.state_tensors,
+            "best": self.best_tensors,
+        }
+        return {
+            "tensors": {
+                f"{group}.{name}": tensor.to("cpu", copy=True)
+                for group, tensors in groups.items()
+                for name, tensor in tensors.items()
+            },
+            "values": {
+                "seed": self.seed,
+                "steps": self._optimizer.steps,
+                "generator": self._generator.bit_generator.state,
+                "early_stopping": self._early_stopping.state_dict(),
+                "history": [asdict(record) for record in self.history],
+                "best_epoch": self.best.epoch if self.best else None,
+                "stop_reason": self.stop_reason,
+            },
+        }
+
+    def load_state_dict(self, state: TrainingState) -> None:
+        """Go on, bit for bit, from the state of a training of the same settings and corpus."""
+
+        def group(prefix: str) -> dict[str, torch.Tensor]:
+            return {
+                name.removeprefix(f"{prefix}."): tensor
+                for name, tensor in state["tensors"].items()
+                if name.startswith(f"{prefix}.")
+            }
+
+        values = state["values"]
+        self.seed = values["seed"]
+        self.stop_reason = values["stop_reason"]
+        self.history = [_record(**fields) for fields in values["history"]]
+        best_epoch = values["best_epoch"]
+        self.best = self.history[best_epoch - 1] if best_epoch else None
+        self.best_tensors = {name: t.clone() for name, t in group("best").items()}
+        self._generator.bit_generator.state = values["generator"]
+        self._early_stopping.load_state_dict(values["early_stopping"])
+        self._optimizer.load_state(group("optimizer"), values["steps"])
+        self._network.load(group("network"))
+
+
+@contextmanager
+def _denormals_as_zero() -> Iterator[None]:
+    """Have the CPU take numbers below 1e-38 for zero for a while.
+
+    What a dead unit or weight decay leaves in the averages of an optimizer shrinks by a factor
+    each step, and numbers that small take a CPU a hundred times as long as others.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _record(
+    train: dict[str, float], validation: dict[str, float] | None, **fields: Any
+) -> EpochRecord:
+    return EpochRecord(
+        train=Losses(**train),
+        validation=Losses(**validation) if validation is not None else None,
+        **fields,
+    )

@@ -1,0 +1,123 @@
+"""The NTM written plainly: dense, one formula a line, gradients by autograd. The specification."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.model import Hyperparameters, Training
+
+Tensors = dict[str, torch.Tensor]
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+
+
+def plain_losses(
+    p: Tensors, x: torch.Tensor, noise: torch.Tensor, hyperparameters: Hyperparameters
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reconstruction term and KL divergence of each document, in nats, in training."""
+    hidden = x
+    for i in range(len(hyperparameters.layer_sizes)):
+        linear = hidden @ p[f"encoder_{i}_weight"]
+        if hyperparameters.batch_norm:
+            centred = linear - linear.mean(dim=0)
+            linear = centred / torch.sqrt(centred.square().mean(dim=0) + 1e-3)
+            linear = linear + p[f"encoder_{i}_beta"]
+        else:
+            linear = linear + p[f"encoder_{i}_bias"]
+        hidden = ACTIVATIONS[hyperparameters.encoder_layers_activation](linear)
+    mean = hidden @ p["mean_weight"] + p["mean_bias"]
+    log_sigma = hidden @ p["log_sigma_weight"] + p["log_sigma_bias"]
+    posterior = torch.distributions.Normal(mean, log_sigma.exp())
+    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    kld = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
+    theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
+    logits = theta @ p["projection_weight"].T + p["projection_bias"]
+    recons = -(x * torch.log_softmax(logits, dim=1)).sum(dim=1)
+    return recons, kld
+
+
+def plain_update(
+    w: torch.Tensor,
+    gradient: torch.Tensor,
+    state: Tensors,
+    step: int,
+    decayed: bool,
+    hyperparameters: Hyperparameters,
+) -> torch.Tensor:
+    """One step of MXNet's optimizers, from the table of their formulas."""
+    lr, wd = hyperparameters.learning_rate, hyperparameters.weight_decay if decayed else 0.0
+    bound = hyperparameters.clip_gradient
+    g = hyperparameters.rescale_gradient * gradient
+    a, b = state.get("a", torch.zeros_like(w)), state.get("b", torch.zeros_like(w))
+    clipped, clipped_decay = g.clamp(-bound, bound), (g + wd * w).clamp(-bound, bound)
+    match hyperparameters.optimizer:
+        case "sgd":
+            new = w - lr * (clipped + wd * w)
+        case "adam":
+            a, b = 0.9 * a + 0.1 * clipped_decay, 0.999 * b + 0.001 * clipped_decay**2
+            rate = lr * math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            new = w - rate * a / (b.sqrt() + 1e-8)
+        case "adagrad":
+            a = a + clipped**2
+            new = w - lr * (clipped / torch.sqrt(a + 1e-7) + wd * w)
+        case "adadelta":
+            a = 0.9 * a + 0.1 * clipped**2
+            delta = torch.sqrt(b + 1e-5) / torch.sqrt(a + 1e-5) * clipped
+            b = 0.9 * b + 0.1 * delta**2
+            new = w - delta - wd * w
+        case "rmsprop":
+            a = 0.9 * a + 0.1 * clipped_decay**2
+            new = w - lr * clipped_decay / torch.sqrt(a + 1e-8)
+    state.update(a=a, b=b)
+    return new
+
+
+def plain_curve(training: Training, corpus: Corpus, epochs: int) -> list[float]:
+    """Training total_loss of each epoch, from the initial state of `training`, in float64."""
+    hyperparameters = training.hyperparameters
+    state = training.state_dict()
+    generator = np.random.default_rng()
+    generator.bit_generator.state = state["values"]["generator"]
+    p = {
+        name.removeprefix("network."): tensor.double().requires_grad_()
+        for name, tensor in state["tensors"].items()
+        if name.startswith("network.") and not name.endswith(("_mean", "_var"))
+    }
+    accumulators: dict[str, Tensors] = {name: {} for name in p}
+    x_all = torch.tensor(corpus.train.toarray(), dtype=torch.float64)
+    curve, step = [], 0
+    for _ in range(epochs):
+        order = generator.permutation(len(x_all))
+        order = order[: max(1, round(hyperparameters.sub_sample * len(x_all)))]
+        nats_a_word = []
+        for start in range(0, len(order), hyperparameters.mini_batch_size):
+            x = x_all[order[start : start + hyperparameters.mini_batch_size]]
+            noise = generator.standard_normal(
+                (len(x), hyperparameters.num_topics), dtype=np.float32
+            )
+            recons, kld = plain_losses(p, x, torch.from_numpy(noise).double(), hyperparameters)
+            nats_a_word.append(((recons + kld) / x.sum(dim=1)).detach())
+            gradients = torch.autograd.grad((recons + kld).sum(), list(p.values()))
+            step += 1
+            for (name, w), gradient in zip(list(p.items()), gradients, strict=True):
+                p[name] = plain_update(
+                    w.detach(),
+                    gradient,
+                    accumulators[name],
+                    step,
+                    name.endswith("_weight"),
+                    hyperparameters,
+                ).requires_grad_()
+        curve.append(float(torch.cat(nats_a_word).mean()))
+    return curve
