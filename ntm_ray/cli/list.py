@@ -1,0 +1,57 @@
+"""`ntm-ray list`: what can be asked for by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    """What there is to list."""
+
+    SEARCH = "search"
+    SCHEDULERS = "schedulers"
+    SPACES = "spaces"
+    CORPORA = "corpora"
+    HYPERPARAMETERS = "hyperparameters"
+
+
+def list_command(
+    kind: Annotated[Kind | None, typer.Argument(help="Default: all.", show_default=False)] = None,
+) -> None:
+    """List search algorithms, schedulers, search spaces, corpora and hyperparameters by name."""
+    kinds = list(Kind) if kind is None else [kind]
+    for number, one in enumerate(kinds):
+        rows = _rows(one)
+        if kind is None:
+            typer.echo(f"{'' if number == 0 else chr(10)}{one}:")
+        width = max(len(name) for name, _ in rows)
+        for name, summary in rows:
+            typer.echo(f"  {name:<{width}}  {summary}")
+
+
+def _rows(kind: Kind) -> list[tuple[str, str]]:
+    if kind is Kind.CORPORA:
+        from ntm_ray.corpus import CORPORA
+
+        return list(CORPORA.items())
+    if kind is Kind.HYPERPARAMETERS:
+        from ntm_ray.model import SPECIFICATION
+        from ntm_ray.report.wording import value
+
+        return [
+            (
+                field.name,
+                f"{field.summary} Allowed: {field.allowed}; "
+                + ("required." if field.required else f"default {value(field.default)}."),
+            )
+            for field in SPECIFICATION
+        ]
+    from ntm_ray.tuning import SCHEDULERS, SEARCH_ALGORITHMS, SearchSpace, shipped_spaces
+
+    if kind is Kind.SPACES:
+        return [(name, SearchSpace.read(name).description) for name in shipped_spaces()]
+    table = SEARCH_ALGORITHMS if kind is Kind.SEARCH else SCHEDULERS
+    return [(name, named.summary) for name, named in table.items()]

@@ -1,0 +1,100 @@
+"""`ntm-ray train`: train one configuration."""
+
+from __future__ import annotations
+
+import json as json_format
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ntm_ray.cli.options import (
+    Device,
+    Json,
+    MaxWords,
+    NumTopics,
+    Seed,
+    Settings,
+    Source,
+    ValidationFraction,
+    console_for,
+    given,
+    parse_settings,
+)
+
+if TYPE_CHECKING:
+    from ntm_ray.model import EpochRecord
+
+DEFAULT_TOPICS = 20
+
+
+def train_command(
+    source: Source = None,
+    num_topics: NumTopics = None,
+    settings: Settings = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most epochs. Default: 50.", show_default=False)
+    ] = None,
+    seed: Seed = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The model folder to write. Default: one in runs, named by corpus and time.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = None,
+    max_words: MaxWords = None,
+    validation_fraction: ValidationFraction = None,
+    json: Json = False,
+) -> None:
+    """Train one configuration, and write the model of its best epoch."""
+    fixed = parse_settings(settings)
+    console = console_for(json=json)
+    from ntm_ray.corpus import Corpus, ReadOptions, unigram_loss
+    from ntm_ray.model import NTM
+    from ntm_ray.report import collapse_warnings, describe_corpus, print_training
+    from ntm_ray.report.summary import TOPIC_WORDS
+
+    hyperparameters: dict[str, Any] = {"num_topics": DEFAULT_TOPICS}
+    hyperparameters |= given(num_topics=num_topics, epochs=epochs) | fixed
+    model = NTM(hyperparameters)
+    options = ReadOptions.parse(
+        given(max_words=max_words, validation_fraction=validation_fraction)
+    )
+    source = source or "docstrings"
+    console.print(f"Reading {source} ...", soft_wrap=True)
+    corpus = Corpus.read(source, options=options)
+    console.print(describe_corpus(corpus))
+    folder = output or Path("runs") / time.strftime(f"{_plain(corpus.name)}-model-%Y%m%d-%H%M%S")
+
+    def show(record: EpochRecord) -> None:
+        loss = f"train {record.train.total_loss:.4f}"
+        if record.validation is not None:
+            loss += f"  validation {record.validation.total_loss:.4f}"
+        speed = f"{record.documents_per_second:,.0f} documents/s"
+        console.print(f"epoch {record.epoch:3d}  {loss}  {record.seconds:.2f} s  {speed}")
+
+    model.fit(corpus, seed=seed or 0, device=device or "auto", on_epoch=show)
+    model.save(folder)
+    unigram = None
+    if corpus.documents["validation"]:
+        unigram = unigram_loss(corpus.train, corpus.validation)
+    if json:
+        result = {
+            "model": str(folder),
+            "hyperparameters": model.hyperparameters.to_json_dict(),
+            "metrics": model.metrics,
+            "baselines": {"unigram": unigram},
+            "epochs": [record.metrics() for record in model.history],
+            "warnings": collapse_warnings(model.metrics),
+        }
+        typer.echo(json_format.dumps(result))
+    else:
+        print_training(console, folder, model.metrics, unigram, model.topics(TOPIC_WORDS))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name)

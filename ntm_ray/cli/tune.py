@@ -1,0 +1,165 @@
+"""`ntm-ray tune`: carry out a tuning job, or go on with one."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ntm_ray.cli.options import (
+    Device,
+    Json,
+    MaxWords,
+    NumTopics,
+    Seed,
+    Settings,
+    Source,
+    ValidationFraction,
+    console_for,
+    given,
+    parse_settings,
+)
+from ntm_ray.errors import JobError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ntm_ray.tuning import TuningJob, TuningResult
+
+INTERRUPTED = 130
+
+
+def tune_command(
+    source: Source = None,
+    num_topics: NumTopics = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Search space: a name (ntm-ray list spaces) or a .yaml file. Default: focused.",
+            show_default=False,
+        ),
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Search algorithm. Default: tpe.", show_default=False)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Scheduler. Default: asha.", show_default=False)
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Configurations to try. Default: 40.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Most epochs a trial trains. Default: 81.", show_default=False),
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(help="Trials at a time. Default: one a core.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads a trial. Default: 1.", show_default=False)
+    ] = None,
+    seed: Seed = None,
+    storage: Annotated[
+        str | None,  # a Path would make one slash of the two in a URI
+        typer.Option(help="Where job folders are made. Default: runs.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the job folder. Default: corpus and time.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+    device: Device = None,
+    max_words: MaxWords = None,
+    validation_fraction: ValidationFraction = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Go on with the job of this folder.", show_default=False
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find the best model of a corpus: try configurations, stop the hopeless ones early.
+
+    SOURCE may also be a job file, job.yaml; options given beside it replace what it says.
+    """
+    fields = given(
+        search_space=space,
+        search=search,
+        scheduler=scheduler,
+        trials=trials,
+        slots=slots,
+        threads=threads,
+        seed=seed,
+        storage=storage,
+        name=name,
+        device=device,
+    )
+    reading = given(max_words=max_words, validation_fraction=validation_fraction)
+    fixed = given(num_topics=num_topics, epochs=epochs) | parse_settings(settings)
+    console = console_for(json=json)
+    if resume is not None:
+        if source or fields or reading or fixed:
+            raise JobError("--resume goes on with a job as it is; give it the folder alone")
+        result, job = _resume(resume, console)
+    else:
+        result, job = _run(_make_job(source, fields, reading, fixed), console)
+    _hand_over(result, job, console, json=json)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _make_job(
+    source: str | None,
+    fields: dict[str, Any],
+    reading: dict[str, Any],
+    fixed: dict[str, Any],
+) -> TuningJob:
+    from ntm_ray.tuning import TuningJob
+
+    if source is None or Path(source).suffix not in {".yaml", ".yml"}:
+        return TuningJob(
+            corpus=source or "docstrings", reading=reading, hyperparameters=fixed, **fields
+        )
+    job = TuningJob.read(source)
+    hyperparameters = dict(job.hyperparameters)
+    if hyperparameters["num_patience_epochs"] > hyperparameters["epochs"]:
+        del hyperparameters["num_patience_epochs"]  # off, whatever --epochs makes of `epochs`
+    said = {name: getattr(job, name) for name in TuningJob.model_fields}
+    said["hyperparameters"] = hyperparameters | fixed
+    said["reading"] = job.reading.model_dump() | reading
+    return TuningJob(**(said | fields))
+
+
+def _run(job: TuningJob, console: Console) -> tuple[TuningResult, TuningJob]:
+    from ntm_ray.report import LiveProgress
+
+    console.print(f"Reading {job.corpus} ...", soft_wrap=True)
+    return job.run(LiveProgress(console)), job
+
+
+def _resume(folder: Path, console: Console) -> tuple[TuningResult, TuningJob]:
+    from ntm_ray.report import LiveProgress
+    from ntm_ray.tuning import TuningJob
+
+    console.print(f"Going on with {folder} ...", soft_wrap=True)
+    result = TuningJob.resume(folder, LiveProgress(console))
+    return result, TuningJob.read(folder / "job.yaml")
+
+
+def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: bool) -> None:
+    from ntm_ray.report import collapse_warnings, print_result
+    from ntm_ray.report.html import write_html_report
+    from ntm_ray.report.summary import TOPIC_WORDS
+
+    topics = result.best.model().topics(TOPIC_WORDS)
+    warnings = collapse_warnings(result.best.metrics)
+    write_html_report(result, topics, result.folder / "report.html", warnings=warnings)
+    if json:
+        typer.echo(json_format.dumps(result.to_json_dict()))
+    else:
+        tuned = list(dict.fromkeys(p.name for p in job.free_space.parameters))
+        print_result(console, result, tuned, topics)

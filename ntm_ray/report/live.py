@@ -1,0 +1,157 @@
+"""Live progress of a tuning job: a display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ntm_ray.report.wording import clock, configuration, count
+from ntm_ray.tuning import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning import Progress, TuningJob
+
+# Without a terminal, a line this often at most: logs are read afterwards.
+PLAIN_SECONDS = 5.0
+_STYLES = {
+    Status.FINISHED: "green",
+    Status.STOPPED_EARLY: "cyan",
+    Status.DIVERGED: "yellow",
+    Status.FAILED: "red",
+}
+_WORDS = {status: str(status).replace("_", " ") for status in _STYLES}
+
+
+class LiveProgress:
+    """Shows people how a job comes along; hand it to `TuningJob.run`.
+
+    Args:
+        console: Where to show it; standard output unless given.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._live: Live | None = None
+        self._progress: Progress | None = None
+        self._stopping = False
+        self._last_line = 0.0
+
+    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+        """Say what is tuned on what, and begin the display."""
+        out = self._console.print
+        out(describe_corpus(corpus))
+        epochs = count(job.epochs, "epoch")
+        out(
+            f"Tuning {job.hyperparameters['num_topics']} topics: {count(job.trials, 'trial')} of "
+            f"at most {epochs}, {job.slots} at a time; search {job.search} over "
+            f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}"
+        )
+        out(f"Job folder: {folder}", soft_wrap=True)
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=self._display,
+                console=self._console,
+                refresh_per_second=4,
+                # What others print would otherwise be swallowed by the display.
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        else:
+            out("Starting Ray ...")
+
+    def update(self, progress: Progress) -> None:
+        """Show how far the job has come."""
+        self._progress = progress
+        if self._live is None and time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            self._print_line(progress)
+
+    def stopping(self) -> None:
+        """Say that Ctrl-C was heard."""
+        self._stopping = True
+        if self._live is None:
+            self._console.print("Stopping; what is finished is kept ...")
+
+    def ended(self) -> None:
+        """End the display, leaving its last state on the screen."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        elif self._progress is not None:
+            self._print_line(self._progress)
+
+    def _print_line(self, progress: Progress) -> None:
+        self._last_line = time.monotonic()
+        counts = ", ".join(
+            f"{number} {_WORDS[status]}" for status, number in progress.outcomes.items()
+        )
+        best = f", best {progress.best_loss:.4f}" if progress.best_loss is not None else ""
+        line = (
+            f"[{clock(progress.seconds)}] {progress.ended}/{progress.trials} trials"
+            f"{': ' + counts if counts else ''}; {progress.epochs_spent:,} epochs spent, "
+            f"{progress.epochs_saved:,} saved{best}"
+        )
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def _display(self) -> RenderableType:
+        progress = self._progress
+        if progress is None or not (progress.running or progress.ended):
+            return Text("Starting Ray ...", style="dim")
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            ProgressBar(total=progress.trials, completed=progress.ended, width=28),
+            f"{progress.ended}/{progress.trials} trials",
+            _time(progress),
+        )
+        counts = Text.assemble(
+            ("running", "bold"),
+            f" {progress.running}  ",
+            *[
+                part
+                for status, style in _STYLES.items()
+                for part in ((_WORDS[status], style), f" {progress.outcomes.get(status, 0)}  ")
+            ],
+        )
+        epochs = f"epochs {progress.epochs_spent:,} spent, {progress.epochs_saved:,} saved"
+        rows: list[RenderableType] = [head, counts, Text(epochs)]
+        if progress.best_loss is not None and progress.best_configuration is not None:
+            rows.append(
+                Text.assemble(
+                    "best ",
+                    (f"{progress.best_loss:.4f}", "bold"),
+                    f" nats a word, trial {progress.best_trial}: ",
+                    (configuration(progress.best_configuration), "dim"),
+                )
+            )
+        if self._stopping:
+            rows.append(Text("Stopping; what is finished is kept ...", style="yellow"))
+        return Group(*rows)
+
+
+def describe_corpus(corpus: Corpus) -> str:
+    """One line on a corpus: documents, words, and what was left out."""
+    documents, left_out = corpus.documents, sum(corpus.left_out.values())
+    line = (
+        f"Corpus {corpus.name}: {documents['train']:,} training and "
+        f"{documents['validation']:,} validation documents over {corpus.feature_dim:,} words"
+    )
+    if left_out:
+        line += f"; {count(left_out, 'document')} without a known word left out"
+    return line
+
+
+def _time(progress: Progress) -> str:
+    if progress.seconds_left is None:
+        return clock(progress.seconds)
+    return f"{clock(progress.seconds)}, about {clock(progress.seconds_left)} left"

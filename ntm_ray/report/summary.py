@@ -1,0 +1,136 @@
+"""What a person reads when a job or a training has ended."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ntm_ray.report.warnings import collapse_warnings
+from ntm_ray.report.wording import count, duration, value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from ntm_ray.tuning import TuningResult
+
+TOPIC_WORDS = 10
+
+
+def print_result(
+    console: Console, result: TuningResult, tuned: Sequence[str], topics: list[list[str]]
+) -> None:
+    """Print what a tuning job found.
+
+    Args:
+        console: Where to.
+        result: What it found.
+        tuned: The names of the hyperparameters that were searched.
+        topics: The best model's topics, as words.
+    """
+    best = result.best
+    console.print()
+    print_losses(
+        console, f"Best trial {best.trial}, epoch {best.epoch}", best.metrics, result.baselines
+    )
+    console.print()
+    console.print(Text("Best hyperparameters", style="bold"))
+    table = _columns()
+    for name in tuned:
+        table.add_row(name, value(best.hyperparameters[name]))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    print_topics(console, topics)
+    print_warnings(console, collapse_warnings(best.metrics))
+    console.print()
+    budget = sum(result.outcomes.values())
+    outcomes = ", ".join(
+        f"{number} {str(status).replace('_', ' ')}" for status, number in result.outcomes.items()
+    )
+    console.print(
+        f"{count(budget, 'trial')}: {outcomes}; {count(result.epochs_spent, 'epoch')} spent "
+        f"in {duration(result.wall_seconds)}"
+    )
+    written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
+    console.print(f"Written to {result.folder}:", soft_wrap=True)
+    console.print(f"  {written}")
+    if result.interrupted:
+        console.print(Text("Stopped before all trials were carried out. Go on with:", "yellow"))
+        print_command(console, ["ntm-ray", "tune", "--resume", str(result.folder)])
+    else:
+        console.print("Next, more words of each topic:")
+        print_command(console, ["ntm-ray", "topics", str(best.folder), "--words", "20"])
+
+
+def print_losses(
+    console: Console,
+    title: str,
+    metrics: Mapping[str, float],
+    baselines: Mapping[str, float | None],
+) -> None:
+    """Print a model's validation loss beside its yardsticks on the same documents."""
+    loss = metrics["validation:total_loss"]
+    console.print(Text(f"{title}: validation loss, nats a word", style="bold"))
+    table = _columns()
+    recons, kl = metrics["validation:recons_loss"], metrics["validation:kld"]
+    table.add_row("this model", f"{loss:.4f}", f"reconstruction {recons:.4f} + KL {kl:.4f}")
+    for name, label in (("defaults", "SageMaker's defaults"), ("unigram", "unigram model")):
+        if name not in baselines:
+            continue
+        yardstick = baselines[name]
+        if yardstick is None:
+            table.add_row(label, "-", "did not come to an end")
+        else:
+            better = "better" if loss < yardstick else "WORSE"
+            table.add_row(label, f"{yardstick:.4f}", f"{abs(yardstick - loss):.4f} {better}")
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def print_topics(console: Console, topics: list[list[str]]) -> None:
+    """Print each topic's most probable words, one topic a line where the width allows."""
+    console.print()
+    console.print(Text("Topics, most probable words first", style="bold"))
+    table = _columns()
+    for number, words in enumerate(topics):
+        table.add_row(str(number), Text(" ".join(words)))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def print_warnings(console: Console, warnings: list[str]) -> None:
+    """Print warnings, if there are any."""
+    for warning in warnings:
+        console.print(Text(f"Warning: {warning}", style="yellow"))
+
+
+def print_command(console: Console, words: list[str]) -> None:
+    """Print a command so that it can be copied: on one line, however long."""
+    console.print(Text(f"  {shlex.join(words)}"), soft_wrap=True)
+
+
+def print_training(
+    console: Console,
+    folder: Path,
+    metrics: Mapping[str, float],
+    unigram: float | None,
+    topics: list[list[str]],
+) -> None:
+    """Print what a single training came to."""
+    console.print()
+    if "validation:total_loss" in metrics:
+        baselines = {} if unigram is None else {"unigram": unigram}
+        print_losses(console, f"Best epoch {metrics['epoch']:.0f}", metrics, baselines)
+    print_topics(console, topics)
+    print_warnings(console, collapse_warnings(metrics))
+    console.print()
+    console.print(f"Written to {folder}", soft_wrap=True)
+    console.print("Next, more words of each topic:")
+    print_command(console, ["ntm-ray", "topics", str(folder), "--words", "20"])
+
+
+def _columns() -> Table:
+    return Table.grid(padding=(0, 2))

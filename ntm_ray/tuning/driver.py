@@ -1,0 +1,136 @@
+"""The driver: turns a job and its corpus into a Ray Tune run, and the run into a result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from ntm_ray.corpus import Corpus, unigram_loss
+from ntm_ray.errors import JobError
+from ntm_ray.model import NTM
+from ntm_ray.tuning.engine import Engine
+from ntm_ray.tuning.folder import JobFolder
+from ntm_ray.tuning.job import TuningJob
+from ntm_ray.tuning.journal import Event, Journal
+from ntm_ray.tuning.progress import Nobody, Observer
+from ntm_ray.tuning.result import TuningResult
+from ntm_ray.tuning.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
+    """Carry out a new job; see `TuningJob.run`."""
+    corpus = _read_corpus(job)
+    folder = JobFolder.create(job, corpus)
+    return _carry_out(job, corpus, folder, observer or Nobody())
+
+
+def resume_job(path: Path, observer: Observer | None = None) -> TuningResult:
+    """Go on with a job; see `TuningJob.resume`."""
+    folder = JobFolder.open(path)
+    job = TuningJob.read(folder.job_file)
+    corpus = _read_corpus(job)
+    was = folder.corpus_description()
+    if corpus.fingerprint != was.get("fingerprint"):
+        raise JobError(
+            f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when the "
+            "job began; put it back, or begin a new job"
+        )
+    return _carry_out(job, corpus, folder, observer or Nobody())
+
+
+def _read_corpus(job: TuningJob) -> Corpus:
+    if isinstance(job.corpus, Corpus):
+        corpus = job.corpus
+    else:
+        corpus = Corpus.read(job.corpus, options=job.reading)
+    if not corpus.documents["validation"]:
+        raise JobError(
+            f"corpus {corpus.name!r}: has no validation documents, and tuning compares trials on "
+            "them; set validation_fraction above 0 or bring a validation partition"
+        )
+    return corpus
+
+
+def _carry_out(
+    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+) -> TuningResult:
+    journal = Journal(folder.journal_file)
+    try:
+        events = journal.read()
+        begun = time.time()
+        engine = Engine(job, journal.append)
+        engine.resume(events)
+        if engine.best is not None and not folder.best.exists():
+            # Killed between moving the old best model away and the new one in.
+            folder.keep_as_best(engine.best.name)
+        session = Session(engine, folder, corpus.feature_dim, observer)
+        if not engine.is_finished:
+            journal.append({"event": "session", "time": round(begun, 3)})
+            _run_trials(session, job, corpus, folder, observer)
+        session.write_tables()
+        if engine.is_finished:
+            shutil.rmtree(folder.models, ignore_errors=True)
+        now = {"event": "end", "time": round(time.time(), 3)}
+        if not events or events[-1]["event"] != "end":
+            journal.append(now)
+            events = journal.read()
+    finally:
+        journal.close()
+    if engine.best is None:
+        raise JobError(_why_nothing(engine, folder))
+    result = TuningResult.of(
+        engine,
+        NTM.load(folder.best),
+        folder=folder.path,
+        unigram=unigram_loss(corpus.train, corpus.validation),
+        wall_seconds=_seconds_at_work(events),
+    )
+    folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
+    return result
+
+
+def _run_trials(
+    session: Session, job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+) -> None:
+    observer.started(job, corpus, folder.path)
+    try:
+        # Here, because importing Ray takes a second: what is refused is refused before.
+        from ntm_ray.tuning.ray_tune import local_ray, run_trials
+
+        with local_ray(job, folder.log):
+            run_trials(session, job, corpus, folder.path)
+        observer.update(session.progress())
+    finally:
+        observer.ended()
+
+
+def _why_nothing(engine: Engine, folder: JobFolder) -> str:
+    trials = engine.searched
+    errors = [trial.error for trial in trials if trial.error]
+    if errors:
+        return f"{folder.path}: no trial has a model; the first that failed says: {errors[0]}"
+    if engine.is_finished:
+        return (
+            f"{folder.path}: all {len(trials)} trials diverged; "
+            "try a search space with smaller learning rates, or --set clip_gradient=1"
+        )
+    return (
+        f"{folder.path}: stopped before a trial had reached its first rung; "
+        f"`ntm-ray tune --resume {folder.path}` goes on"
+    )
+
+
+def _seconds_at_work(events: list[Event]) -> float:
+    """Sum the lengths of all sessions; one that was killed ends with its last event."""
+    seconds = 0.0
+    previous = None
+    for event in events:
+        if event["event"] != "session" and previous is not None:
+            seconds += event["time"] - previous
+        previous = event["time"]
+    return seconds

@@ -1,0 +1,227 @@
+"""A tuning job: a frozen, validated value that says everything a search depends on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ntm_ray._version import __version__
+from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
+from ntm_ray.errors import JobError, NtmRayError, first_complaint
+from ntm_ray.model import Hyperparameters
+from ntm_ray.tuning.names import check_name
+from ntm_ray.tuning.schedulers import SCHEDULERS
+from ntm_ray.tuning.search import SEARCH_ALGORITHMS
+from ntm_ray.tuning.space import SearchSpace
+
+if TYPE_CHECKING:
+    from ntm_ray.tuning.progress import Observer
+    from ntm_ray.tuning.result import TuningResult
+
+DEFAULT_TOPICS = 20
+# Enough, on small corpora too, to leave the plateau where all topics are the corpus mean.
+DEFAULT_EPOCHS = 81
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _cores() -> int:
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+class TuningJob(BaseModel):
+    """The whole search, as a value. `run` carries it out; `job.yaml` is its file.
+
+    Attributes:
+        corpus: A `Corpus`, or what `Corpus.read` reads: a file, a folder or a name.
+        reading: How `corpus` is read, where it is not a `Corpus` already.
+        hyperparameters: Those that stay fixed, by SageMaker's names; what is fixed here is taken
+            out of the search space. Unless given, `num_topics` is 20, `epochs` 81, and
+            `num_patience_epochs` more than `epochs`, which turns a trial's own early stopping
+            off: which trials go on is the scheduler's business, and the plateau that a topic
+            model begins on looks like an end. `feature_dim` is the corpus's.
+        search_space: The name of a shipped space, the path of a YAML file, or a `SearchSpace`.
+        search: The name of a search algorithm.
+        scheduler: The name of a scheduler.
+        trials: How many configurations are tried.
+        slots: How many trials train at a time. Default: one a core.
+        threads: How many CPU threads a trial computes with; part of what makes its curve
+            repeatable to the last bit.
+        seed: Decides the proposals, and with a trial's number its own seed.
+        storage: The folder that job folders are made in.
+        name: The job folder's name; None: made of the corpus's name and the time.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises:
+        JobError: One line with the field, the value and what is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    corpus: InstanceOf[Corpus] | str = "docstrings"
+    reading: ReadOptions = Field(default_factory=ReadOptions)
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    search_space: SearchSpace = Field(default="focused", validate_default=True)
+    search: str = "tpe"
+    scheduler: str = "asha"
+    trials: int = Field(default=40, ge=1)
+    slots: int = Field(default_factory=_cores, ge=1)
+    threads: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    storage: Path = Path("runs")
+    name: str | None = None
+    device: str = "auto"
+
+    if not TYPE_CHECKING:  # type checkers see the fields, users the one-line error
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                message = first_complaint(error)
+                if "no such field" in message:
+                    message += f"; a tuning job has {', '.join(type(self).model_fields)}"
+                raise JobError(message) from None
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _path_is_a_source(cls, corpus: object) -> object:
+        return str(corpus) if isinstance(corpus, Path) else corpus
+
+    @field_validator("search_space", mode="before")
+    @classmethod
+    def _read_space(cls, space: object) -> object:
+        if isinstance(space, str | Path):
+            return SearchSpace.read(space)
+        if isinstance(space, Mapping):
+            return SearchSpace.parse(space, "search_space")
+        return space
+
+    @field_validator("hyperparameters", mode="after")
+    @classmethod
+    def _fixed_are_valid(cls, fixed: dict[str, Any]) -> dict[str, Any]:
+        given = {"num_topics": DEFAULT_TOPICS, "epochs": DEFAULT_EPOCHS} | fixed
+        epochs = Hyperparameters.parse({"feature_dim": 1} | given).epochs
+        given = {"num_patience_epochs": epochs + 1} | given
+        parsed = Hyperparameters.parse({"feature_dim": 1} | given).to_json_dict()
+        return {name: parsed[name] for name in parsed if name in given}
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _name_is_a_folder(cls, name: str | None) -> str | None:
+        if name is not None and not _NAME.fullmatch(name):
+            raise ValueError("letters, digits, '.', '_' and '-' only, a letter or digit first")
+        return name
+
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _storage_is_local(cls, storage: object) -> object:
+        text = str(storage)
+        if text.startswith("file://"):
+            return text.removeprefix("file://")
+        if "://" in text:
+            raise ValueError("a local folder or a file:// URI is wanted")
+        return storage
+
+    @field_validator("device", mode="after")
+    @classmethod
+    def _device_is_known(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda|mps", device):
+            raise ValueError("one of auto, cpu, cuda, mps is wanted")
+        return device
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> TuningJob:
+        check_name("search algorithm", self.search, SEARCH_ALGORITHMS)
+        check_name("scheduler", self.scheduler, SCHEDULERS)
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that a trial trains at most."""
+        return int(self.hyperparameters["epochs"])
+
+    @property
+    def free_space(self) -> SearchSpace:
+        """What is left to search: the space without the fixed hyperparameters."""
+        return self.search_space.fixing(self.hyperparameters)
+
+    def run(self, observer: Observer | None = None) -> TuningResult:
+        """Carry the job out, in a new job folder, and return what it found.
+
+        Args:
+            observer: Told of progress; for people, `ntm_ray.report.LiveProgress()`.
+
+        Raises:
+            JobError: If the job folder exists already, every trial failed, or it was interrupted
+                before a trial had finished.
+            CorpusError: If the corpus cannot be read, or has no validation documents.
+        """
+        from ntm_ray.tuning.driver import run_job
+
+        return run_job(self, observer)
+
+    @staticmethod
+    def resume(folder: str | Path, observer: Observer | None = None) -> TuningResult:
+        """Go on with the job of a job folder; what is finished stays as it is.
+
+        Raises:
+            JobError: If the folder is not a job folder, or another process works on it.
+            CorpusError: If the corpus cannot be read, or is not what it was.
+        """
+        from ntm_ray.tuning.driver import resume_job
+
+        return resume_job(Path(folder), observer)
+
+    def to_yaml(self) -> str:
+        """Return the text of `job.yaml`: every field, defaults included."""
+        fields = self.model_dump(mode="json", exclude={"corpus"}, exclude_none=True)
+        fields["search_space"]["parameters"] = [
+            parameter.model_dump(mode="json", exclude_defaults=True)
+            for parameter in self.search_space.parameters
+        ]
+        corpus = self.corpus if isinstance(self.corpus, str) else self.corpus.source
+        # A corpus made in memory has no source; its copy in the job folder stands for it.
+        header = f"# A tuning job, by ntm-ray {__version__}. Carry it out: ntm-ray tune job.yaml\n"
+        body = {"corpus": corpus or "corpus.npz"} | fields
+        return header + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def read(cls, path: str | Path) -> TuningJob:
+        """Read a job file; a relative path of a corpus is looked for beside it first.
+
+        Raises:
+            JobError: With the file, the field and what would be right.
+        """
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise JobError(f"{path}: no such file") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise JobError(f"{path}: not a readable YAML file: {reason}") from None
+        if not isinstance(content, dict):
+            raise JobError(f"{path}: a job file maps fields to values, as in `corpus: docstrings`")
+        corpus = content.get("corpus")
+        if isinstance(corpus, str) and corpus not in CORPORA and (path.parent / corpus).exists():
+            content["corpus"] = str(path.parent / corpus)
+        try:
+            return cls(**content)
+        except NtmRayError as error:
+            raise JobError(f"{path}: {error}") from None

@@ -1,0 +1,83 @@
+"""The journal: what happened in a job, one JSON object a line, in the order it happened.
+
+It is the only record that a job is resumed from; the Parquet tables are made of it. Lines are
+only ever appended, so that a process killed at any moment loses at most the line it was writing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from ntm_ray.errors import JobError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """An append-only file of events, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or create, the journal of a job and take hold of it.
+
+        Raises:
+            JobError: If another process holds it.
+        """
+        self.path = path
+        # Unbuffered: what a full disk has refused must not be tried again when the file is closed.
+        self._file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise JobError(
+                f"{path.parent}: another process is working on this job; wait for it to end"
+            ) from None
+
+    def read(self) -> list[Event]:
+        """Return all events so far, and cut off a last line that was not written to its end.
+
+        Raises:
+            JobError: If a line is not what this class writes; names it.
+        """
+        self._file.seek(0)
+        content = self._file.read()
+        complete = content[: content.rfind(b"\n") + 1]
+        if len(complete) < len(content):
+            self._file.truncate(len(complete))
+        events: list[Event] = []
+        for number, line in enumerate(complete.splitlines(), start=1):
+            try:
+                event = json.loads(line)
+                event["event"]
+            except (ValueError, KeyError, TypeError):
+                raise JobError(
+                    f"{self.path}, line {number}: not an event of a job; "
+                    "remove the line to resume without it"
+                ) from None
+            events.append(event)
+        return events
+
+    def append(self, event: Event) -> None:
+        """Write an event, and hand it to the operating system before returning.
+
+        Raises:
+            OSError: If it cannot be written, as on a full disk; no part of it is left behind.
+        """
+        line = json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError:
+            self._file.truncate(end)
+            raise
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._file.close()

@@ -1,0 +1,100 @@
+"""What can be told about a job while it runs, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ntm_ray.tuning.engine import Engine, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.job import TuningJob
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job has come.
+
+    Attributes:
+        trials: How many trials the job has.
+        running: How many are training; `outcomes`: how many ended, by how.
+        epochs_spent: Epochs trained by the trials of the search so far.
+        epochs_saved: Epochs that the trials which have ended did not train of their budget.
+        best_trial: Name, `best_loss` (nats a word) and `best_configuration` of the best so far.
+        seconds: Since this session began; `seconds_left`: an estimate, once a trial has ended.
+    """
+
+    trials: int
+    running: int
+    outcomes: dict[Status, int]
+    epochs_spent: int
+    epochs_saved: int
+    best_trial: str | None
+    best_loss: float | None
+    best_configuration: dict[str, Any] | None
+    seconds: float
+    seconds_left: float | None
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return sum(self.outcomes.values())
+
+    @classmethod
+    def of(cls, engine: Engine, seconds: float, ended_before: int) -> Progress:
+        """Look at an engine `seconds` into a session that began with `ended_before` ended."""
+        trials = engine.searched
+        ended = [trial for trial in trials if trial.status is not Status.RUNNING]
+        outcomes: dict[Status, int] = {}
+        for trial in ended:
+            outcomes[trial.status] = outcomes.get(trial.status, 0) + 1
+        here = len(ended) - ended_before
+        left = engine.job.trials - len(ended)
+        best = engine.best
+        return cls(
+            trials=engine.job.trials,
+            running=len(trials) - len(ended),
+            outcomes=outcomes,
+            epochs_spent=sum(trial.epochs for trial in trials),
+            epochs_saved=sum(engine.job.epochs - trial.epochs for trial in ended),
+            best_trial=best.name if best else None,
+            best_loss=best.saved_loss if best else None,
+            best_configuration=best.configuration if best else None,
+            seconds=seconds,
+            seconds_left=seconds / here * left if here else None,
+        )
+
+
+class Observer(Protocol):
+    """Somebody who is told how a job comes along; from one thread, and often: be quick."""
+
+    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+        """The corpus is read, the job folder is there, Ray is about to start."""
+
+    def update(self, progress: Progress) -> None:
+        """The job has come this far."""
+
+    def stopping(self) -> None:
+        """Somebody pressed Ctrl-C; what runs is being stopped."""
+
+    def ended(self) -> None:
+        """No more updates will come."""
+
+
+class Nobody:
+    """An observer that tells nobody."""
+
+    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+        """Do nothing."""
+
+    def update(self, progress: Progress) -> None:
+        """Do nothing."""
+
+    def stopping(self) -> None:
+        """Do nothing."""
+
+    def ended(self) -> None:
+        """Do nothing."""

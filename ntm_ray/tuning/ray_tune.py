@@ -1,0 +1,253 @@
+"""Ray Tune carries the trials out: the search engine's steps in the shapes Ray Tune asks for.
+
+Nothing is decided here. Ray Tune's own persistence is not used: a job is resumed from its
+journal (`ntm_ray.tuning.journal`), which, unlike Ray's pickles, is exact and safe to open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from ntm_ray.errors import JobError
+from ntm_ray.tuning.engine import OBJECTIVE
+from ntm_ray.tuning.schedulers import Decision
+from ntm_ray.tuning.trial import NTMTrial, TrialSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.job import TuningJob
+    from ntm_ray.tuning.session import Session
+
+# A trial is started again this often after its process died; a fault of the configuration itself
+# shows as divergence, not as a dead process.
+MAX_FAILURES = 2
+_ENVIRONMENT = {
+    # Each of Ray's own loggers costs more than a report itself; the job folder has the results.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The journal is what a job is resumed from.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The newer output engine prints a box even when it is told to be silent.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def run_trials(session: Session, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    """Carry out trials until the engine has none left, or until Ctrl-C.
+
+    Args:
+        session: Where trials come from and reports go to.
+        job: The job, for slots, threads, device and fixed hyperparameters.
+        corpus: What the trials train on; put once into each node's shared memory.
+        folder: The job folder.
+    """
+    setting = TrialSetting(
+        hyperparameters=job.hyperparameters,
+        rungs=frozenset(session.engine.scheduler.rungs),
+        threads=job.threads,
+        device=job.device,
+        models=folder / "ray" / "models",
+    )
+    trainable = tune.with_resources(
+        tune.with_parameters(NTMTrial, corpus=corpus, setting=setting),
+        {"cpu": job.threads, "gpu": _gpus_per_trial(job)},
+    )
+    names: dict[str, str] = {}
+    with _ctrl_c(session) as interrupted:
+        tune.run(
+            trainable,
+            name="tune",
+            storage_path=str(folder / "ray"),
+            num_samples=-1,
+            search_alg=_Proposals(session, names, interrupted),
+            scheduler=_Reports(session, names),
+            callbacks=[_Watch(session, names)],
+            stop=_Interrupted(interrupted),
+            metric=OBJECTIVE,
+            mode="min",
+            max_concurrent_trials=job.slots,
+            reuse_actors=True,
+            max_failures=MAX_FAILURES,
+            raise_on_failed_trial=False,
+            trial_dirname_creator=lambda trial: trial.config["trial"],
+            verbose=0,
+        )
+
+
+@contextlib.contextmanager
+def local_ray(job: TuningJob, log: Path) -> Iterator[None]:
+    """Start a private Ray on this machine, without dashboard, and end it afterwards.
+
+    A Ray that the program has started already is used as it is, and left running. What Ray has
+    to say goes to the file `log`.
+    """
+    with _environment(_ENVIRONMENT), _logging_to(log):
+        if ray.is_initialized():
+            yield
+            return
+        # "local", so that no RAY_ADDRESS in the environment joins a cluster by accident.
+        ray.init(
+            address="local",
+            num_cpus=job.slots * job.threads,
+            include_dashboard=False,
+            log_to_driver=False,
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _logging_to(file: Path) -> Iterator[None]:
+    """Send what Ray logs to a file, and nowhere else, for a while."""
+    logger = logging.getLogger("ray")
+    before = logger.handlers, logger.propagate
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before
+        handler.close()
+
+
+@contextlib.contextmanager
+def _ctrl_c(session: Session) -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a request to stop, the second into an interrupt."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # only the main thread hears signals
+        return
+
+    def request(number: int, frame: object) -> None:  # noqa: ARG001 - as `signal` calls it
+        for name, handler in before.items():
+            signal.signal(name, handler)
+        interrupted.set()
+        session.stopping()
+
+    before = {name: signal.signal(name, request) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+class _Interrupted(Stopper):
+    """Ends the run when asked to."""
+
+    def __init__(self, interrupted: threading.Event) -> None:
+        self._interrupted = interrupted
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        return False
+
+    def stop_all(self) -> bool:
+        return self._interrupted.is_set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray pickles it with its own state, which is never read again
+
+
+def _gpus_per_trial(job: TuningJob) -> float:
+    gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+    if job.device == "cuda" and not gpus:
+        raise JobError("device = 'cuda': Ray sees no GPU here; use auto or cpu")
+    if job.device in {"cpu", "mps"} or not gpus:
+        return 0
+    # Ray counts GPUs in ten-thousandths; rounding up would leave the last slot without its share.
+    return min(1.0, int(gpus / job.slots * 10_000) / 10_000)
+
+
+class _Proposals(Searcher):
+    """Hands the engine's trials to Ray Tune, and their ends to the engine."""
+
+    def __init__(
+        self, session: Session, names: dict[str, str], interrupted: threading.Event
+    ) -> None:
+        super().__init__(metric=OBJECTIVE, mode="min")
+        self._session = session
+        self._names = names
+        self._interrupted = interrupted
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
+        trial = None if self._interrupted.is_set() else self._session.next_trial()
+        if trial is None:
+            return str(Searcher.FINISHED)  # the base class's type does not know its own word
+        self._names[trial_id] = trial.name
+        return {"trial": trial.name, "configuration": trial.configuration, "seed": trial.seed}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        if result is not None and not error:
+            self._session.report(self._names[trial_id], result)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the journal has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: jobs are resumed from the journal."""
+
+
+class _Reports(FIFOScheduler):
+    """Hands reports of running trials to the engine, and its decisions to Ray Tune."""
+
+    def __init__(self, session: Session, names: dict[str, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._session = session
+        self._names = names
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        decision = self._session.report(self._names[trial.trial_id], result)
+        return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)
+
+
+class _Watch(tune.Callback):
+    """Looks in on Ray Tune's loop: to show progress, to stop, to hear of failures."""
+
+    def __init__(self, session: Session, names: dict[str, str]) -> None:
+        self._session = session
+        self._names = names
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
+        self._session.tell_observer()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        # The last line of a traceback is the error itself.
+        lines = str(trial.get_error() or "the trial's process died").strip().splitlines()
+        self._session.fail(self._names[trial.trial_id], lines[-1])

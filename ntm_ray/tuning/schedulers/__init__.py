@@ -1,0 +1,12 @@
+"""Schedulers: each decides, at rungs, which trials go on."""
+
+from __future__ import annotations
+
+from ntm_ray.tuning.schedulers.scheduler import (
+    SCHEDULERS,
+    Decision,
+    Scheduler,
+    create_scheduler,
+)
+
+__all__ = ["SCHEDULERS", "Decision", "Scheduler", "create_scheduler"]

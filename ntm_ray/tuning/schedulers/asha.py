@@ -1,0 +1,59 @@
+"""Asynchronous successive halving, the stopping kind.
+
+Li et al., "A System for Massively Parallel Hyperparameter Tuning" (2018), arXiv 1810.05934.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+
+from ntm_ray.tuning.schedulers.scheduler import Decision
+
+REDUCTION_FACTOR = 3
+GRACE_EPOCHS = 1
+
+
+class ASHA:
+    """At each rung, the best third of those that have reached it so far goes on.
+
+    Rungs stand at 1, 3, 9, ... epochs (`GRACE_EPOCHS * REDUCTION_FACTOR**k`) below the budget.
+    A trial that reaches a rung as the n-th goes on if fewer than ceil(n / 3) trials, itself
+    counted in n, have a smaller loss there:
+
+    ======================  ==  ==  ==  ==  ==  ==  ==
+    reached the rung (n)     1   2   3   4   5   6   7
+    best that go on          1   1   1   2   2   2   3
+    ======================  ==  ==  ==  ==  ==  ==  ==
+
+    Nothing waits: the first to reach a rung always goes on. Losses are compared by rank alone, so
+    trials that diverged (infinite loss) push no one's threshold, and cannot go on themselves.
+    """
+
+    def __init__(self, max_epochs: int) -> None:
+        rungs = []
+        rung = GRACE_EPOCHS
+        while rung < max_epochs:
+            rungs.append(rung)
+            rung *= REDUCTION_FACTOR
+        self._rungs = tuple(rungs)
+        self._losses: dict[int, list[float]] = {rung: [] for rung in rungs}
+        self._entered: dict[int, set[str]] = {rung: set() for rung in rungs}
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which trials are compared."""
+        return self._rungs
+
+    def decide(self, trial: str, rung: int, loss: float) -> Decision:
+        """Enter a trial's loss at a rung, and say whether it goes on."""
+        if trial in self._entered[rung]:
+            return Decision.CONTINUE
+        self._entered[rung].add(trial)
+        loss = math.inf if math.isnan(loss) else loss
+        losses = self._losses[rung]
+        better = bisect_left(losses, loss)
+        insort(losses, loss)
+        if math.isinf(loss) or better >= math.ceil(len(losses) / REDUCTION_FACTOR):
+            return Decision.STOP
+        return Decision.CONTINUE

@@ -1,0 +1,83 @@
+"""The tables of a job: one row a trial, and one row a trial and epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ntm_ray.model import Hyperparameters
+from ntm_ray.tuning.engine import OBJECTIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ntm_ray.tuning.engine import Trial
+
+LOSSES = ("total_loss", "recons_loss", "kld")
+_HYPERPARAMETER_TYPES = {
+    "batch_norm": pa.bool_(),
+    "encoder_layers": pa.string(),
+    "encoder_layers_activation": pa.string(),
+    "optimizer": pa.string(),
+} | dict.fromkeys(
+    ("epochs", "feature_dim", "mini_batch_size", "num_patience_epochs", "num_topics"), pa.int64()
+)
+# `epochs` is how many were trained; the hyperparameter of that name is the same for all trials.
+HYPERPARAMETER_COLUMNS = tuple(n for n in Hyperparameters.model_fields if n != "epochs")
+
+TRIALS_SCHEMA = pa.schema(
+    [("trial", pa.string()), ("status", pa.string())]
+    + [(name, _HYPERPARAMETER_TYPES.get(name, pa.float64())) for name in HYPERPARAMETER_COLUMNS]
+    + [
+        ("epochs", pa.int64()),
+        (f"best_{OBJECTIVE}", pa.float64()),
+        (f"last_{OBJECTIVE}", pa.float64()),
+        ("seed", pa.int64()),
+        ("started", pa.timestamp("ms", tz="UTC")),
+        ("seconds", pa.float64()),
+    ]
+)
+EPOCHS_SCHEMA = pa.schema(
+    [("trial", pa.string()), ("epoch", pa.int64())]
+    + [(f"{part}:{loss}", pa.float64()) for part in ("train", "validation") for loss in LOSSES]
+    + [("seconds", pa.float64()), ("documents_per_second", pa.float64())]
+)
+
+
+def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: int) -> pa.Table:
+    """Return one row a trial: what it was, and what became of it.
+
+    Args:
+        trials: Trials of the search.
+        fixed: The job's fixed hyperparameters.
+        feature_dim: The number of words in the vocabulary.
+    """
+    rows = []
+    for trial in trials:
+        values = Hyperparameters.parse(
+            {"feature_dim": feature_dim} | fixed | trial.configuration
+        ).to_json_dict()
+        row = {name: values[name] for name in HYPERPARAMETER_COLUMNS}
+        row["clip_gradient"] = float(row["clip_gradient"])
+        rows.append(
+            row
+            | {
+                "trial": trial.name,
+                "status": str(trial.status),
+                "epochs": trial.epochs,
+                f"best_{OBJECTIVE}": trial.best_loss if math.isfinite(trial.best_loss) else None,
+                f"last_{OBJECTIVE}": trial.curve[-1][OBJECTIVE] if trial.curve else None,
+                "seed": trial.seed,
+                "started": round(trial.started * 1000),
+                "seconds": trial.seconds,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=TRIALS_SCHEMA)
+
+
+def epochs_table(trials: Iterable[Trial]) -> pa.Table:
+    """Return one row a trial and epoch: losses in nats a word, seconds, documents a second."""
+    rows = [{"trial": trial.name} | row for trial in trials for row in trial.curve]
+    return pa.Table.from_pylist(rows, schema=EPOCHS_SCHEMA)

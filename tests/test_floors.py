@@ -1,0 +1,63 @@
+"""The floors of the house: which package may import which."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ntm_ray"
+BELOW: dict[str, set[str]] = {
+    "corpus": set(),
+    "model": {"corpus"},
+    "tuning": {"corpus", "model"},
+    "report": {"corpus", "model", "tuning"},
+    "cli": {"corpus", "model", "tuning", "report"},
+}
+RAY_AND_TORCH = {"corpus": {"ray", "torch"}, "model": {"ray"}, "report": {"ray", "torch"}}
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, wherever in it, also for types only."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {node.module or ""} | {f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+@pytest.mark.parametrize("floor", BELOW)
+def test_a_floor_imports_only_from_floors_below(floor: str) -> None:
+    files = list((PACKAGE / floor).rglob("*.py"))
+    assert files
+    for file in files:
+        above = {
+            name
+            for name in imports(file)
+            if name.startswith("ntm_ray.")
+            and (other := name.split(".")[1]) in BELOW
+            and other not in BELOW[floor] | {floor}
+        }
+        assert not above, f"{file} imports {above}"
+
+
+@pytest.mark.parametrize("floor", RAY_AND_TORCH)
+def test_a_floor_knows_no_library_that_is_not_its_business(floor: str) -> None:
+    for file in (PACKAGE / floor).rglob("*.py"):
+        libraries = {name.split(".")[0] for name in imports(file)}
+        assert not libraries & RAY_AND_TORCH[floor], file
+
+
+def test_every_package_stands_on_a_floor() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages == set(BELOW)
+
+
+def test_only_tuning_imports_ray() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        if "ray" in {name.split(".")[0] for name in imports(file)}:
+            assert file.relative_to(PACKAGE).parts[0] == "tuning", file
