@@ -172,7 +172,7 @@ class SearchSpace(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_ntm(self) -> Self:
-        seen: dict[str, list[Categorical | Integer | Continuous]] = {}
+        seen: dict[str, list[Parameter]] = {}
         for parameter in self.parameters:
             where = f"parameter {parameter.name!r}"
             if any(not parameter.excludes(other) for other in seen.get(parameter.name, ())):
@@ -250,7 +250,7 @@ class SearchSpace(BaseModel):
         A parameter whose condition a fixed value rules out is gone; one whose condition a fixed
         value fulfils is unconditional.
         """
-        left: list[Categorical | Integer | Continuous] = []
+        left: list[Parameter] = []
         for parameter in self.parameters:
             decided = {name: fixed[name] for name in parameter.when if name in fixed}
             if parameter.name in fixed or (decided and not parameter.is_active(decided)):

@@ -13,7 +13,14 @@ import hyperopt
 import numpy as np
 from hyperopt import hp
 
-from ntm_ray.tuning.space import Categorical, Configuration, Continuous, Integer, SearchSpace
+from ntm_ray.tuning.space import (
+    Categorical,
+    Configuration,
+    Continuous,
+    Integer,
+    Parameter,
+    SearchSpace,
+)
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.search.algorithm import Observation
@@ -121,7 +128,7 @@ class _Tree:
             else:
                 self.expression[parameter.name] = self._node(parameter, "")
 
-    def _node(self, parameter: Categorical | Integer | Continuous, condition: str) -> Any:
+    def _node(self, parameter: Parameter, condition: str) -> Any:
         label = _label(parameter.name, condition)
         self.labels.append(label)
         if isinstance(parameter, Categorical):
@@ -129,10 +136,11 @@ class _Tree:
         logarithmic = parameter.scaling == "logarithmic"
         low, high = parameter.min, parameter.max
         if isinstance(parameter, Integer):
+            # Half a step wider at each end, so that the end values get their full share.
+            low, high = low - 0.5, high + 0.5
             if logarithmic:
-                # Half a step wider at each end, so that the end values get their full share.
-                return hp.qloguniform(label, math.log(low - 0.5), math.log(high + 0.5), 1)
-            return hp.uniformint(label, low, high)
+                return hp.qloguniform(label, math.log(low), math.log(high), 1)
+            return hp.quniform(label, low, high, 1)
         if logarithmic:
             node = hp.loguniform(label, math.log(low), math.log(high))
         else:
@@ -179,9 +187,7 @@ class _Tree:
             chosen[label] = value
         return chosen
 
-    def _active_label(
-        self, parameter: Categorical | Integer | Continuous, configuration: Configuration
-    ) -> str:
+    def _active_label(self, parameter: Parameter, configuration: Configuration) -> str:
         for name in parameter.when:
             return _label(parameter.name, f"{name}={configuration[name]}")
         return _label(parameter.name, "")
