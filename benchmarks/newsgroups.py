@@ -44,6 +44,8 @@ def main() -> None:
                     seed=seed,
                     storage=storage,
                 ).run()
+            if result.interrupted:
+                return
             metrics, baselines = result.best.metrics, result.baselines
             print(
                 f"| {space} | {seed} | {metrics['validation:total_loss']:.3f} "

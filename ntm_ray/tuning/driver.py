@@ -79,6 +79,11 @@ def _carry_out(
         if not events or events[-1]["event"] != "end":
             journal.append(now)
             events = journal.read()
+    except OSError as error:
+        raise JobError(
+            f"{folder.path}: {error.strerror or error}; what is finished is kept, and "
+            f"`ntm-ray tune --resume {folder.path}` goes on once that is mended"
+        ) from error
     finally:
         journal.close()
     if engine.best is None:

@@ -95,6 +95,8 @@ class JobFolder:
                 "--name gives a new one another folder"
             )
         try:
+            if path.exists() and any(path.iterdir()):
+                raise JobError(f"{path}: exists and is not empty; --name gives the job another")
             folder.models.mkdir(parents=True, exist_ok=True)
             if corpus.source is None:
                 corpus.save(path / "corpus.npz")

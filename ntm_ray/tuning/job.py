@@ -164,6 +164,9 @@ class TuningJob(BaseModel):
     def run(self, observer: Observer | None = None) -> TuningResult:
         """Carry the job out, in a new job folder, and return what it found.
 
+        Ctrl-C ends it in good order: what is finished is kept, and the result says that it was
+        `interrupted`; `resume` goes on. A second Ctrl-C ends it at once.
+
         Args:
             observer: Told of progress; for people, `ntm_ray.report.LiveProgress()`.
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
 from ntm_ray.errors import HyperparameterError, SearchSpaceError
 from ntm_ray.model import Hyperparameters
@@ -79,8 +86,8 @@ class Categorical(_Parameter):
 class _Numeric(_Parameter):
     """A range of numbers, both ends included."""
 
-    min: float
-    max: float
+    min: FiniteFloat
+    max: FiniteFloat
     scaling: Literal["linear", "logarithmic"] = "linear"
 
     @model_validator(mode="after")
@@ -106,7 +113,9 @@ class Integer(_Numeric):
 
     def from_unit(self, unit: float) -> Value:
         """Map `unit` in [0, 1) to a whole number; each gets its own share of the scale."""
-        return min(self.max, int(self._interpolate(unit, self.min, self.max + 1)))
+        # Going through a logarithm and back may miss an end by a rounding.
+        number = int(self._interpolate(unit, self.min, self.max + 1))
+        return min(self.max, max(self.min, number))
 
     def contains(self, value: Value) -> bool:
         """Whether the parameter can take this value."""
@@ -126,7 +135,16 @@ class Continuous(_Numeric):
     """
 
     type: Literal["continuous"]
-    disabled: float | None = None
+    disabled: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _disabled_is_apart(self) -> Self:
+        if self.disabled is not None and self.min <= self.disabled <= self.max:
+            raise ValueError(
+                f"disabled {self.disabled:g} must lie outside of min {self.min:g} and "
+                f"max {self.max:g}"
+            )
+        return self
 
     def from_unit(self, unit: float) -> Value:
         """Map `unit` in [0, 1) to a number; with `disabled`, the lower half of the units is it."""

@@ -1,0 +1,113 @@
+"""What a person sees in a terminal: progress, summary, warnings."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ntm_ray.corpus import Corpus, bars
+from ntm_ray.report import LiveProgress, collapse_warnings, describe_corpus, print_topics
+from ntm_ray.report.summary import print_losses
+from ntm_ray.report.wording import clock, configuration, count, duration
+from ntm_ray.tuning import Progress, Status, TuningJob
+
+PROGRESS = Progress(
+    trials=40,
+    running=2,
+    outcomes={Status.STOPPED_EARLY: 15, Status.DIVERGED: 1},
+    epochs_spent=212,
+    epochs_saved=409,
+    best_trial="0007",
+    best_loss=6.61234,
+    best_configuration={"optimizer": "adam", "learning_rate": 0.0123456},
+    seconds=41.0,
+    seconds_left=31.0,
+)
+
+
+def console(*, terminal: bool, width: int = 80) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, force_terminal=terminal, width=width, highlight=False), out
+
+
+def shown(*, terminal: bool) -> str:
+    where, out = console(terminal=terminal)
+    live = LiveProgress(where)
+    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Path("runs/job"))
+    live.update(PROGRESS)
+    live.ended()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_has_all_that_a_person_waits_for(terminal: bool) -> None:
+    text = shown(terminal=terminal)
+    for part in ("16/40 trials", "15", "stopped early", "diverged", "212 ", "409 ", "6.6123"):
+        assert part in text
+
+
+def test_a_terminal_also_shows_the_best_hyperparameters_and_the_time_left() -> None:
+    text = shown(terminal=True)
+    assert "optimizer=adam learning_rate=0.01235" in text
+    assert "0:41, about 0:31 left" in text
+
+
+def test_without_a_terminal_there_are_plain_lines_without_control_codes() -> None:
+    text = shown(terminal=False)
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "[0:41] 16/40 trials" in text
+
+
+def test_without_a_terminal_updates_are_a_line_now_and_then_and_not_each() -> None:
+    where, out = console(terminal=False)
+    live = LiveProgress(where)
+    for _ in range(50):
+        live.update(PROGRESS)
+    assert out.getvalue().count("16/40") == 1
+
+
+def test_a_corpus_is_described_with_what_was_left_out() -> None:
+    corpus = Corpus.from_counts([[1, 0], [0, 2], [0, 0], [3, 1]], ["a", "b"], seed=0)
+    line = describe_corpus(corpus)
+    assert "2 training and 1 validation documents over 2 words" in line
+    assert "1 document without a known word left out" in line
+
+
+@pytest.mark.parametrize(
+    ("kl", "uniqueness", "said"),
+    [
+        (0.49, 0.9, ["posterior has collapsed"]),
+        (5.0, 0.19, ["topics have collapsed"]),
+        (0.1, 0.1, ["posterior has collapsed", "topics have collapsed"]),
+        (0.5, 0.2, []),
+    ],
+)
+def test_a_collapsed_model_is_warned_of(kl: float, uniqueness: float, said: list[str]) -> None:
+    warnings = collapse_warnings({"kl_per_document": kl, "topic_uniqueness": uniqueness})
+    assert [part for part in said if any(part in warning for warning in warnings)] == said
+    assert bool(warnings) == bool(said)
+
+
+def test_a_model_worse_than_a_yardstick_is_said_to_be() -> None:
+    where, out = console(terminal=False)
+    losses = {"validation:total_loss": 7.0, "validation:recons_loss": 6.9, "validation:kld": 0.1}
+    print_losses(where, "Best", losses, {"unigram": 6.5, "defaults": None})
+    assert "0.5000 WORSE" in out.getvalue()
+    assert "did not come to an end" in out.getvalue()
+
+
+def test_words_of_topics_are_printed_as_they_are_even_if_they_look_like_markup() -> None:
+    where, out = console(terminal=False)
+    print_topics(where, [["[bold]", "[/x]", "plain"]])
+    assert "[bold] [/x] plain" in out.getvalue()
+
+
+def test_durations_and_numbers_read_as_people_say_them() -> None:
+    assert [duration(s) for s in (8.4, 93, 7500)] == ["8 s", "1 min 33 s", "2 h 05 min"]
+    assert [clock(s) for s in (8.4, 93, 7500)] == ["0:08", "1:33", "2:05:00"]
+    assert [count(n, "trial") for n in (1, 1080)] == ["1 trial", "1,080 trials"]
+    assert configuration({"a": 0.012345678, "b": True, "c": "x"}) == "a=0.01235 b=true c=x"

@@ -1,0 +1,138 @@
+"""The scheduler ASHA, by hand-worked sequences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntm_ray.errors import JobError
+from ntm_ray.tuning.schedulers import Decision, create_scheduler
+from ntm_ray.tuning.schedulers.asha import ASHA
+
+
+def goes_on(losses: list[float], rung: int = 1) -> list[bool]:
+    """Whether each of some trials, reaching a rung with these losses in turn, goes on."""
+    scheduler = ASHA(27)
+    return [
+        scheduler.decide(f"{number:04d}", rung, loss) is Decision.CONTINUE
+        for number, loss in enumerate(losses)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "rungs"),
+    [
+        (1, ()),
+        (2, (1,)),
+        (3, (1,)),
+        (4, (1, 3)),
+        (9, (1, 3)),
+        (27, (1, 3, 9)),
+        (28, (1, 3, 9, 27)),
+        (50, (1, 3, 9, 27)),
+    ],
+)
+def test_rungs_are_the_powers_of_three_below_the_budget(
+    max_epochs: int, rungs: tuple[int, ...]
+) -> None:
+    assert ASHA(max_epochs).rungs == rungs
+
+
+@pytest.mark.parametrize(
+    ("reached", "best"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2), (7, 3)]
+)
+def test_of_n_that_reached_a_rung_the_best_third_rounded_up_goes_on(
+    reached: int, best: int
+) -> None:
+    for place in range(reached):
+        others = [float(loss) for loss in range(reached) if loss != place]
+        assert goes_on([*others, float(place)])[-1] == (place < best), place
+
+
+def test_the_first_at_a_rung_goes_on_whatever_its_loss() -> None:
+    assert goes_on([1e6]) == [True]
+
+
+def test_trials_that_get_worse_and_worse_are_stopped_but_for_the_first() -> None:
+    # Of 4 two go on, but the fourth is worse than all three before it, and so on.
+    assert goes_on([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == [True] + 6 * [False]
+
+
+def test_trials_that_get_better_and_better_all_go_on() -> None:
+    assert goes_on([5.0, 4.0, 3.0, 2.0, 1.0]) == [True] * 5
+
+
+def test_a_mixed_sequence_worked_by_hand() -> None:
+    #       n: best  1:1   2:1   3:1   4:2   5:2   6:2   7:3
+    losses = [6.0, 6.5, 5.0, 5.5, 5.7, 5.2, 5.4]
+    assert goes_on(losses) == [True, False, True, True, False, True, True]
+
+
+def test_equal_losses_count_as_equal_places() -> None:
+    assert goes_on([5.0, 5.0, 5.0]) == [True, True, True]
+    assert goes_on([4.0, 5.0, 5.0, 5.0]) == [True, False, False, True]
+
+
+@pytest.mark.parametrize("worst", [math.inf, math.nan])
+def test_a_diverged_trial_never_goes_on_not_even_as_the_first(worst: float) -> None:
+    assert goes_on([worst, worst]) == [False, False]
+
+
+@pytest.mark.parametrize("worst", [math.inf, math.nan])
+def test_a_rung_of_diverged_trials_alone_stops_no_sound_one_and_still_compares(
+    worst: float,
+) -> None:
+    # Of 4 two go on, of 5 two, of 6 two: the first and the second best, not the third.
+    assert goes_on([worst] * 3 + [6.0, 7.0, 8.0]) == [False] * 3 + [True, True, False]
+
+
+def test_diverged_trials_count_among_those_that_reached_the_rung() -> None:
+    assert goes_on([5.0, 6.0]) == [True, False]
+    assert goes_on([5.0, math.inf, math.inf, 6.0]) == [True, False, False, True]
+
+
+def test_a_restarted_trial_enters_nothing_and_goes_on() -> None:
+    scheduler = ASHA(27)
+    assert scheduler.decide("0000", 1, 5.0) is Decision.CONTINUE
+    for _ in range(5):
+        assert scheduler.decide("0000", 1, 9.0) is Decision.CONTINUE
+    # Still one of two: had the restarts been entered, six of seven would let the second pass.
+    assert scheduler.decide("0001", 1, 6.0) is Decision.STOP
+    assert scheduler.decide("0002", 1, 5.5) is Decision.STOP
+
+
+def test_rungs_are_compared_apart() -> None:
+    scheduler = ASHA(27)
+    scheduler.decide("0000", 1, 5.0)
+    assert scheduler.decide("0001", 3, 6.0) is Decision.CONTINUE
+    assert scheduler.decide("0002", 3, 5.9) is Decision.CONTINUE
+    assert scheduler.decide("0003", 1, 5.9) is Decision.STOP
+
+
+@given(st.lists(st.floats(0, 10) | st.just(math.inf), max_size=40))
+def test_whether_a_trial_goes_on_is_its_rank_among_those_so_far(losses: list[float]) -> None:
+    for number, decided in enumerate(goes_on(losses)):
+        reached = losses[: number + 1]
+        better = sum(loss < losses[number] for loss in reached)
+        expected = math.isfinite(losses[number]) and better < math.ceil(len(reached) / 3)
+        assert decided == expected
+
+
+@given(st.lists(st.integers(-20, 20), max_size=40))
+def test_only_the_order_of_losses_counts(exponents: list[int]) -> None:
+    losses = [float(exponent) for exponent in exponents]
+    assert goes_on(losses) == goes_on([2.0**loss for loss in losses], rung=9)
+
+
+def test_without_a_scheduler_there_are_no_rungs_and_nothing_stops() -> None:
+    scheduler = create_scheduler("none", 27)
+    assert scheduler.rungs == ()
+    assert scheduler.decide("0000", 1, math.inf) is Decision.CONTINUE
+
+
+def test_a_misspelt_scheduler_is_told_what_was_probably_meant() -> None:
+    with pytest.raises(JobError, match="no scheduler is called 'asah'; did you mean 'asha'"):
+        create_scheduler("asah", 27)
