@@ -100,8 +100,8 @@ def _job_line(result: TuningResult, job: TuningJob) -> str:
         f"{count(sum(result.outcomes.values()), 'trial')}: {outcomes}; "
         f"{count(result.epochs_spent, 'epoch')} spent in {duration(result.wall_seconds)}. "
         f"Search {job.search} over {job.free_space.name}, scheduler {job.scheduler}, "
-        f"{job.hyperparameters['num_topics']} topics, at most {count(job.epochs, 'epoch')} "
-        f"a trial, seed {job.seed}."
+        f"{result.best.hyperparameters['num_topics']} topics, at most "
+        f"{count(job.epochs, 'epoch')} a trial, seed {job.seed}."
     )
 
 

@@ -52,8 +52,9 @@ class LiveProgress:
         out = self._console.print
         out(describe_corpus(corpus))
         epochs = count(job.epochs, "epoch")
+        topics = job.hyperparameters.get("num_topics", "numbers of")
         out(
-            f"Tuning {job.hyperparameters['num_topics']} topics: {count(job.trials, 'trial')} of "
+            f"Tuning {topics} topics: {count(job.trials, 'trial')} of "
             f"at most {epochs}, {job.slots} at a time; search {job.search} over "
             f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}"
         )

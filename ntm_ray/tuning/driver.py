@@ -48,6 +48,12 @@ def _read_corpus(job: TuningJob) -> Corpus:
         corpus = job.corpus
     else:
         corpus = Corpus.read(job.corpus, options=job.reading)
+    fixed = job.hyperparameters.get("feature_dim", corpus.feature_dim)
+    if fixed != corpus.feature_dim:
+        raise JobError(
+            f"feature_dim: {fixed} is not the size of the vocabulary of corpus {corpus.name!r}; "
+            f"leave it out, or give {corpus.feature_dim}"
+        )
     if not corpus.documents["validation"]:
         raise JobError(
             f"corpus {corpus.name!r}: has no validation documents, and tuning compares trials on "
@@ -65,20 +71,18 @@ def _carry_out(
         begun = time.time()
         engine = Engine(job, journal.append)
         engine.resume(events)
-        if engine.best is not None and not folder.best.exists():
-            # Killed between moving the old best model away and the new one in.
+        if engine.best is not None and folder.trial_model(engine.best.name).exists():
+            # A process that was killed may have left best/ missing, or ahead of the journal.
             folder.keep_as_best(engine.best.name)
         session = Session(engine, folder, corpus.feature_dim, observer)
         if not engine.is_finished:
             journal.append({"event": "session", "time": round(begun, 3)})
             _run_trials(session, job, corpus, folder, observer)
+            journal.append({"event": "end", "time": round(time.time(), 3)})
+            events = journal.read()
         session.write_tables()
         if engine.is_finished:
             shutil.rmtree(folder.models, ignore_errors=True)
-        now = {"event": "end", "time": round(time.time(), 3)}
-        if not events or events[-1]["event"] != "end":
-            journal.append(now)
-            events = journal.read()
     except OSError as error:
         raise JobError(
             f"{folder.path}: {error.strerror or error}; what is finished is kept, and "

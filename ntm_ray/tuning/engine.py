@@ -132,7 +132,8 @@ class Engine:
         if self._to_restart:
             return self.trials[self._to_restart.popleft()]
         if DEFAULTS_TRIAL not in self.trials:
-            name, configuration, seed = DEFAULTS_TRIAL, {}, self.job.seed
+            name, seed = DEFAULTS_TRIAL, self.job.seed
+            configuration = self.job.default_configuration
         elif len(self.trials) <= self.job.trials:
             number = len(self.trials) - 1
             name = f"{number:04d}"

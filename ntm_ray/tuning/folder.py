@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from ntm_ray.corpus import Corpus
 from ntm_ray.corpus.atomic import replacing
 from ntm_ray.errors import JobError
 from ntm_ray.model import load_model, save_model
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.job import TuningJob
 
 
@@ -94,15 +94,19 @@ class JobFolder:
                 f"{path}: holds a job already; `ntm-ray tune --resume {path}` goes on with it, "
                 "--name gives a new one another folder"
             )
+        if isinstance(job.corpus, str) and corpus.source is not None:
+            # Where it is from everywhere, not only from the folder that this was called in.
+            job = job.model_copy(update={"corpus": corpus.source})
         try:
-            if path.exists() and any(path.iterdir()):
-                raise JobError(f"{path}: exists and is not empty; --name gives the job another")
-            folder.models.mkdir(parents=True, exist_ok=True)
-            if corpus.source is None:
+            path.mkdir(parents=True)
+            folder.models.mkdir(parents=True)
+            if isinstance(job.corpus, Corpus):
                 corpus.save(path / "corpus.npz")
             description = json.dumps(corpus.describe(), indent=2) + "\n"
             folder.write(folder.corpus_file, description)
             folder.write(folder.job_file, job.to_yaml())
+        except FileExistsError:
+            raise JobError(f"{path}: exists already; --name gives the job another") from None
         except OSError as error:
             raise JobError(f"{path}: the job folder cannot be written: {error.strerror}") from None
         return folder

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     InstanceOf,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,7 +27,7 @@ from ntm_ray.model import Hyperparameters
 from ntm_ray.tuning.names import check_name
 from ntm_ray.tuning.schedulers import SCHEDULERS
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS
-from ntm_ray.tuning.space import SearchSpace
+from ntm_ray.tuning.space import Configuration, SearchSpace
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.progress import Observer
@@ -50,12 +51,12 @@ class TuningJob(BaseModel):
     Attributes:
         corpus: A `Corpus`, or what `Corpus.read` reads: a file, a folder or a name.
         reading: How `corpus` is read, where it is not a `Corpus` already.
+        search_space: The name of a shipped space, the path of a YAML file, or a `SearchSpace`.
         hyperparameters: Those that stay fixed, by SageMaker's names; what is fixed here is taken
-            out of the search space. Unless given, `num_topics` is 20, `epochs` 81, and
+            out of the search space. Unless given or searched, `num_topics` is 20, `epochs` 81, and
             `num_patience_epochs` more than `epochs`, which turns a trial's own early stopping
             off: which trials go on is the scheduler's business, and the plateau that a topic
             model begins on looks like an end. `feature_dim` is the corpus's.
-        search_space: The name of a shipped space, the path of a YAML file, or a `SearchSpace`.
         search: The name of a search algorithm.
         scheduler: The name of a scheduler.
         trials: How many configurations are tried.
@@ -75,8 +76,9 @@ class TuningJob(BaseModel):
 
     corpus: InstanceOf[Corpus] | str = "docstrings"
     reading: ReadOptions = Field(default_factory=ReadOptions)
-    hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     search_space: SearchSpace = Field(default="focused", validate_default=True)
+    # After the space: what is searched gets no default here.
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     search: str = "tpe"
     scheduler: str = "asha"
     trials: int = Field(default=40, ge=1)
@@ -92,6 +94,8 @@ class TuningJob(BaseModel):
         def __init__(self, **fields: Any) -> None:
             try:
                 super().__init__(**fields)
+            except NtmRayError as error:
+                raise JobError(str(error)) from None
             except ValidationError as error:
                 message = first_complaint(error)
                 if "no such field" in message:
@@ -114,12 +118,15 @@ class TuningJob(BaseModel):
 
     @field_validator("hyperparameters", mode="after")
     @classmethod
-    def _fixed_are_valid(cls, fixed: dict[str, Any]) -> dict[str, Any]:
+    def _fixed_are_valid(cls, fixed: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "search_space" not in info.data:
+            return fixed  # the space is wrong, and that is what will be said
+        searched = {parameter.name for parameter in info.data["search_space"].parameters}
         given = {"num_topics": DEFAULT_TOPICS, "epochs": DEFAULT_EPOCHS} | fixed
-        epochs = Hyperparameters.parse({"feature_dim": 1} | given).epochs
-        given = {"num_patience_epochs": epochs + 1} | given
-        parsed = Hyperparameters.parse({"feature_dim": 1} | given).to_json_dict()
-        return {name: parsed[name] for name in parsed if name in given}
+        parsed = Hyperparameters.parse({"feature_dim": 1} | given)
+        given = {"num_patience_epochs": parsed.epochs + 1} | given
+        values = Hyperparameters.parse({"feature_dim": 1} | given).to_json_dict()
+        return {n: values[n] for n in values if n in fixed or (n in given and n not in searched)}
 
     @field_validator("name", mode="after")
     @classmethod
@@ -149,12 +156,19 @@ class TuningJob(BaseModel):
     def _names_exist(self) -> TuningJob:
         check_name("search algorithm", self.search, SEARCH_ALGORITHMS)
         check_name("scheduler", self.scheduler, SCHEDULERS)
+        if "epochs" not in self.hyperparameters:
+            raise JobError("search_space: epochs cannot be searched; it is what the trials share")
         return self
 
     @property
     def epochs(self) -> int:
         """The epochs that a trial trains at most."""
         return int(self.hyperparameters["epochs"])
+
+    @property
+    def default_configuration(self) -> Configuration:
+        """SageMaker's defaults for all that is searched; it has none for `num_topics`."""
+        return {} if "num_topics" in self.hyperparameters else {"num_topics": DEFAULT_TOPICS}
 
     @property
     def free_space(self) -> SearchSpace:
@@ -198,10 +212,10 @@ class TuningJob(BaseModel):
             parameter.model_dump(mode="json", exclude_defaults=True)
             for parameter in self.search_space.parameters
         ]
-        corpus = self.corpus if isinstance(self.corpus, str) else self.corpus.source
-        # A corpus made in memory has no source; its copy in the job folder stands for it.
+        # How a corpus object was made is not known here; its copy in the job folder stands for it.
+        corpus = self.corpus if isinstance(self.corpus, str) else "corpus.npz"
         header = f"# A tuning job, by ntm-ray {__version__}. Carry it out: ntm-ray tune job.yaml\n"
-        body = {"corpus": corpus or "corpus.npz"} | fields
+        body = {"corpus": corpus} | fields
         return header + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
 
     @classmethod
@@ -225,6 +239,6 @@ class TuningJob(BaseModel):
         if isinstance(corpus, str) and corpus not in CORPORA and (path.parent / corpus).exists():
             content["corpus"] = str(path.parent / corpus)
         try:
-            return cls(**content)
+            return cls(**{str(name): value for name, value in content.items()})
         except NtmRayError as error:
             raise JobError(f"{path}: {error}") from None

@@ -40,6 +40,7 @@ class Session:
 
     def report(self, name: str, result: dict[str, Any]) -> Decision:
         """Take in what `NTMTrial.step` returned; says whether the trial goes on."""
+        before = self.engine.best
         self._keep_best(name, result)
         decision = self.engine.report(
             name,
@@ -47,17 +48,16 @@ class Session:
             stop_reason=result["stop_reason"],
             saved_epoch=result["saved_epoch"],
         )
-        if decision is Decision.STOP:
-            self._folder.drop_model(name)
-            if time.monotonic() > self._next_tables:
-                self.write_tables()
+        self._drop_losers(self.engine.trials[name], before)
+        if decision is Decision.STOP and time.monotonic() > self._next_tables:
+            self.write_tables()
         self.tell_observer()
         return decision
 
     def fail(self, name: str, error: str) -> None:
         """Take note that a trial cannot be carried out."""
         self.engine.fail(name, error)
-        self._folder.drop_model(name)
+        self._drop_losers(self.engine.trials[name])
         self.tell_observer()
 
     def tell_observer(self) -> None:
@@ -98,6 +98,12 @@ class Session:
         best = self.engine.best
         if best is None or rows[result["saved_epoch"]][OBJECTIVE] < best.saved_loss:
             self._folder.keep_as_best(name)
+
+    def _drop_losers(self, *trials: Trial | None) -> None:
+        # The best trial's own copy stays: best/ can be made again of it after a kill.
+        for trial in trials:
+            if trial not in (None, self.engine.best) and trial.status is not Status.RUNNING:
+                self._folder.drop_model(trial.name)
 
     def _ended(self) -> int:
         return sum(trial.status is not Status.RUNNING for trial in self.engine.searched)

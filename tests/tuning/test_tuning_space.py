@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,9 @@ from hypothesis import strategies as st
 from ntm_ray.errors import SearchSpaceError
 from ntm_ray.tuning import SearchSpace
 from ntm_ray.tuning.space import Categorical, Continuous, Integer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATE = {"name": "learning_rate", "type": "continuous", "min": 1e-4, "max": 0.1}
 OPTIMIZER = {"name": "optimizer", "type": "categorical", "values": ["sgd", "adam", "adadelta"]}
