@@ -36,6 +36,10 @@ class JobError(NtmRayError):
     """A tuning job cannot be started, resumed or finished as asked."""
 
 
+class InterruptedJobError(JobError):
+    """A tuning job was stopped before there was anything to show."""
+
+
 def first_complaint(error: ValidationError) -> str:
     """Put pydantic's first complaint in one line: field, value, what is wrong or wanted."""
     first = error.errors()[0]

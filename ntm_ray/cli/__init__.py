@@ -10,9 +10,9 @@ import typer
 from ntm_ray.cli.list import list_command
 from ntm_ray.cli.topics import topics_command
 from ntm_ray.cli.train import train_command
-from ntm_ray.cli.tune import tune_command
+from ntm_ray.cli.tune import INTERRUPTED, tune_command
 from ntm_ray.cli.version import version_option
-from ntm_ray.errors import NtmRayError
+from ntm_ray.errors import InterruptedJobError, NtmRayError
 
 __all__ = ["app", "main"]
 
@@ -36,12 +36,15 @@ def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 2."""
     try:
         app()
+    except InterruptedJobError as error:
+        sys.stderr.write(f"ntm-ray: {error}\n")
+        sys.exit(INTERRUPTED)
     except NtmRayError as error:
         sys.stderr.write(f"ntm-ray: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("ntm-ray: stopped\n")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe, `head` for one, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

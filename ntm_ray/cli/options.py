@@ -30,7 +30,9 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Default: 0.", show_default=False)]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Default: 0.", show_default=False)
+]
 Device = Annotated[
     str | None, typer.Option(help="auto, cpu, cuda or mps. Default: auto.", show_default=False)
 ]
@@ -76,4 +78,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
 
 def console_for(*, json: bool) -> Console:
     """Where people are talked to: standard error when standard output is for JSON alone."""
-    return Console(file=sys.stderr if json else sys.stdout, highlight=False)
+    # Without markup and emoji: a path or a word may look like either.
+    return Console(
+        file=sys.stderr if json else sys.stdout, highlight=False, markup=False, emoji=False
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +55,7 @@ def train_command(
     fixed = parse_settings(settings)
     console = console_for(json=json)
     from ntm_ray.corpus import Corpus, ReadOptions, unigram_loss
-    from ntm_ray.model import NTM
+    from ntm_ray.model import NTM, check_replaceable
     from ntm_ray.report import collapse_warnings, describe_corpus, print_training
     from ntm_ray.report.summary import TOPIC_WORDS
 
@@ -69,6 +70,8 @@ def train_command(
     corpus = Corpus.read(source, options=options)
     console.print(describe_corpus(corpus))
     folder = output or Path("runs") / time.strftime(f"{_plain(corpus.name)}-model-%Y%m%d-%H%M%S")
+
+    check_replaceable(folder)  # before hours of training, not after
 
     def show(record: EpochRecord) -> None:
         loss = f"train {record.train.total_loss:.4f}"
@@ -88,12 +91,17 @@ def train_command(
             "hyperparameters": model.hyperparameters.to_json_dict(),
             "metrics": model.metrics,
             "baselines": {"unigram": unigram},
-            "epochs": [record.metrics() for record in model.history],
+            "epochs": [_finite(record.metrics()) for record in model.history],
             "warnings": collapse_warnings(model.metrics),
         }
-        typer.echo(json_format.dumps(result))
+        typer.echo(json_format.dumps(result, allow_nan=False))
     else:
         print_training(console, folder, model.metrics, unigram, model.topics(TOPIC_WORDS))
+
+
+def _finite(row: dict[str, float]) -> dict[str, float | None]:
+    """An epoch's row for JSON, which has no infinity: what is not finite is null."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}
 
 
 def _plain(name: str) -> str:

@@ -153,13 +153,17 @@ def _resume(folder: Path, console: Console) -> tuple[TuningResult, TuningJob]:
 def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: bool) -> None:
     from ntm_ray.report import collapse_warnings, print_result
     from ntm_ray.report.html import write_html_report
-    from ntm_ray.report.summary import TOPIC_WORDS
+    from ntm_ray.report.summary import TOPIC_WORDS, print_warnings
 
     topics = result.best.model().topics(TOPIC_WORDS)
     warnings = collapse_warnings(result.best.metrics)
-    write_html_report(result, topics, result.folder / "report.html", warnings=warnings)
     if json:
-        typer.echo(json_format.dumps(result.to_json_dict()))
+        typer.echo(json_format.dumps(result.to_json_dict() | {"warnings": warnings}))
     else:
-        tuned = list(dict.fromkeys(p.name for p in job.free_space.parameters))
+        best = result.best.hyperparameters
+        tuned = [p.name for p in job.free_space.parameters if p.is_active(best)]
         print_result(console, result, tuned, topics)
+    try:
+        write_html_report(result, topics, result.folder / "report.html", warnings=warnings)
+    except OSError as error:
+        print_warnings(console, [f"report.html could not be written: {error.strerror}"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 from scipy.sparse import csr_matrix, load_npz
 
 from ntm_ray.corpus.corpus import Corpus
 from ntm_ray.corpus.files import read_vocabulary, vocabulary_beside
-from ntm_ray.corpus.saved import is_saved_corpus, load_corpus
+from ntm_ray.corpus.saved import UNREADABLE, is_saved_corpus, load_corpus
 from ntm_ray.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def _load(path: Path) -> Any:
         counts = csr_matrix(load_npz(path))
         # Without this, an index out of range in a broken file would crash the interpreter.
         counts.check_format(full_check=True)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise CorpusError(
             f"{path}: not a whole matrix file; one that scipy.sparse.save_npz wrote is wanted "
             "(pickled arrays are refused)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS = ("data", "indices", "indptr")
+# What numpy and zipfile raise at a file of arrays that was cut off or changed.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # also NotImplementedError
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save_corpus(corpus: Corpus, path: str | Path) -> None:
@@ -73,7 +85,7 @@ def load_corpus(path: str | Path) -> Corpus:
         raise CorpusError(
             f"{path}: no such file; a corpus that Corpus.save wrote is wanted"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise CorpusError(
             f"{path}: not a whole corpus file; one that Corpus.save wrote is wanted"
         ) from error

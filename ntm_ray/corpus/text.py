@@ -47,7 +47,8 @@ def count_words(
         token_pattern=WORD,
         stop_words=None if options.stop_words == "none" else options.stop_words,
         min_df=least,
-        max_df=options.max_document_fraction,
+        # Of a tiny corpus one document is not too large a part.
+        max_df=max(options.max_document_fraction, 1 / max(1, len(train))),
     )
     try:
         counts = vectorizer.fit_transform(train)

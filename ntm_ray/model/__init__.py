@@ -5,7 +5,7 @@ from ntm_ray.model.early_stopping import EarlyStopping
 from ntm_ray.model.evaluation import Losses
 from ntm_ray.model.hyperparameters import SPECIFICATION, FieldSpecification, Hyperparameters
 from ntm_ray.model.ntm import NTM
-from ntm_ray.model.saved import SavedModel, load_model, save_model
+from ntm_ray.model.saved import SavedModel, check_replaceable, load_model, save_model
 from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
 from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
 
@@ -21,6 +21,7 @@ __all__ = [
     "StopReason",
     "Training",
     "TrainingState",
+    "check_replaceable",
     "load_model",
     "resolve_device",
     "save_model",

@@ -57,9 +57,8 @@ def save_model(model: SavedModel, path: str | os.PathLike[str]) -> None:
         ModelFolderError: `path` is something else than a model folder or an empty folder, or
             a word of the vocabulary holds a line break.
     """
+    check_replaceable(path)
     folder = Path(path).absolute()
-    if (folder.exists() or folder.is_symlink()) and not _replaceable(folder):
-        raise ModelFolderError(f"{path}: exists and is no model folder; give a new path")
     for number, word in enumerate(model.vocabulary, start=1):
         if "\n" in word or "\r" in word:
             raise ModelFolderError(
@@ -82,6 +81,17 @@ def save_model(model: SavedModel, path: str | os.PathLike[str]) -> None:
                 raise
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFolderError(f"{path}: cannot be written: {error}") from None
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that :func:`save_model` would refuse, before there is a model to lose.
+
+    Raises:
+        ModelFolderError: `path` is something else than a model folder or an empty folder.
+    """
+    folder = Path(path).absolute()
+    if (folder.exists() or folder.is_symlink()) and not _replaceable(folder):
+        raise ModelFolderError(f"{path}: exists and is no model folder; give a new path")
 
 
 def load_model(path: str | os.PathLike[str]) -> SavedModel:

@@ -41,7 +41,7 @@ class LiveProgress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._stopping = False
@@ -50,16 +50,17 @@ class LiveProgress:
     def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
         """Say what is tuned on what, and begin the display."""
         out = self._console.print
-        out(describe_corpus(corpus))
+        out(describe_corpus(corpus), soft_wrap=not self._console.is_terminal)
         epochs = count(job.epochs, "epoch")
-        topics = job.hyperparameters.get("num_topics", "numbers of")
+        topics = job.hyperparameters.get("num_topics", "a number of")
         out(
             f"Tuning {topics} topics: {count(job.trials, 'trial')} of "
             f"at most {epochs}, {job.slots} at a time; search {job.search} over "
-            f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}"
+            f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}",
+            soft_wrap=not self._console.is_terminal,
         )
         out(f"Job folder: {folder}", soft_wrap=True)
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self._display,
                 console=self._console,
@@ -97,12 +98,14 @@ class LiveProgress:
         counts = ", ".join(
             f"{number} {_WORDS[status]}" for status, number in progress.outcomes.items()
         )
-        best = f", best {progress.best_loss:.4f}" if progress.best_loss is not None else ""
         line = (
-            f"[{clock(progress.seconds)}] {progress.ended}/{progress.trials} trials"
-            f"{': ' + counts if counts else ''}; {progress.epochs_spent:,} epochs spent, "
-            f"{progress.epochs_saved:,} saved{best}"
+            f"[{_time(progress)}] {progress.ended}/{progress.trials} trials: "
+            f"{progress.running} running{', ' + counts if counts else ''}; "
+            f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
+        if progress.best_loss is not None and progress.best_configuration is not None:
+            how = configuration(progress.best_configuration)
+            line += f"; best {progress.best_loss:.4f}, trial {progress.best_trial}: {how}"
         self._console.print(line, markup=False, soft_wrap=True)
 
     def _display(self) -> RenderableType:

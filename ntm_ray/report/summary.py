@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -61,10 +63,10 @@ def print_result(
     console.print(f"  {written}")
     if result.interrupted:
         console.print(Text("Stopped before all trials were carried out. Go on with:", "yellow"))
-        print_command(console, ["ntm-ray", "tune", "--resume", str(result.folder)])
+        print_command(console, ["tune", "--resume", str(result.folder)])
     else:
         console.print("Next, more words of each topic:")
-        print_command(console, ["ntm-ray", "topics", str(best.folder), "--words", "20"])
+        print_command(console, ["topics", str(best.folder), "--words", "20"])
 
 
 def print_losses(
@@ -107,9 +109,11 @@ def print_warnings(console: Console, warnings: list[str]) -> None:
         console.print(Text(f"Warning: {warning}", style="yellow"))
 
 
-def print_command(console: Console, words: list[str]) -> None:
-    """Print a command so that it can be copied: on one line, however long."""
-    console.print(Text(f"  {shlex.join(words)}"), soft_wrap=True)
+def print_command(console: Console, arguments: list[str]) -> None:
+    """Print an `ntm-ray` command so that it can be copied: on one line, however long."""
+    # `make tune` runs it from an environment that is not on the path.
+    program = "ntm-ray" if shutil.which("ntm-ray") else sys.argv[0]
+    console.print(Text(f"  {shlex.join([program, *arguments])}"), soft_wrap=True)
 
 
 def print_training(
@@ -129,7 +133,7 @@ def print_training(
     console.print()
     console.print(f"Written to {folder}", soft_wrap=True)
     console.print("Next, more words of each topic:")
-    print_command(console, ["ntm-ray", "topics", str(folder), "--words", "20"])
+    print_command(console, ["topics", str(folder), "--words", "20"])
 
 
 def _columns() -> Table:

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ntm_ray.corpus import Corpus, unigram_loss
-from ntm_ray.errors import JobError
-from ntm_ray.model import NTM
+from ntm_ray.errors import InterruptedJobError, JobError, ModelFolderError, NtmRayError
+from ntm_ray.model import NTM, resolve_device
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.job import TuningJob
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
     """Carry out a new job; see `TuningJob.run`."""
+    if job.device == "mps":
+        resolve_device(job.device)  # of GPUs, Ray knows more than this process
     corpus = _read_corpus(job)
     folder = JobFolder.create(job, corpus)
     return _carry_out(job, corpus, folder, observer or Nobody())
@@ -54,6 +56,11 @@ def _read_corpus(job: TuningJob) -> Corpus:
             f"feature_dim: {fixed} is not the size of the vocabulary of corpus {corpus.name!r}; "
             f"leave it out, or give {corpus.feature_dim}"
         )
+    if not corpus.documents["validation"] and corpus.left_out.get("validation"):
+        raise JobError(
+            f"corpus {corpus.name!r}: none of its {corpus.left_out['validation']} validation "
+            "documents holds a word of the vocabulary, which is that of the training documents"
+        )
     if not corpus.documents["validation"]:
         raise JobError(
             f"corpus {corpus.name!r}: has no validation documents, and tuning compares trials on "
@@ -65,8 +72,9 @@ def _read_corpus(job: TuningJob) -> Corpus:
 def _carry_out(
     job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
 ) -> TuningResult:
-    journal = Journal(folder.journal_file)
+    journal: Journal | None = None
     try:
+        journal = Journal(folder.journal_file)
         events = journal.read()
         begun = time.time()
         engine = Engine(job, journal.append)
@@ -83,23 +91,25 @@ def _carry_out(
         session.write_tables()
         if engine.is_finished:
             shutil.rmtree(folder.models, ignore_errors=True)
-    except OSError as error:
+        if engine.best is None:
+            raise _why_nothing(engine, folder)
+        result = TuningResult.of(
+            engine,
+            NTM.load(folder.best),
+            folder=folder.path,
+            unigram=unigram_loss(corpus.train, corpus.validation),
+            wall_seconds=_seconds_at_work(events),
+        )
+        folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
+    except (OSError, ModelFolderError) as error:
+        reason = str(error) if isinstance(error, NtmRayError) else error.strerror or error
         raise JobError(
-            f"{folder.path}: {error.strerror or error}; what is finished is kept, and "
+            f"{folder.path}: {reason}; what is finished is kept, and "
             f"`ntm-ray tune --resume {folder.path}` goes on once that is mended"
         ) from error
     finally:
-        journal.close()
-    if engine.best is None:
-        raise JobError(_why_nothing(engine, folder))
-    result = TuningResult.of(
-        engine,
-        NTM.load(folder.best),
-        folder=folder.path,
-        unigram=unigram_loss(corpus.train, corpus.validation),
-        wall_seconds=_seconds_at_work(events),
-    )
-    folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
+        if journal is not None:
+            journal.close()
     return result
 
 
@@ -109,26 +119,28 @@ def _run_trials(
     observer.started(job, corpus, folder.path)
     try:
         # Here, because importing Ray takes a second: what is refused is refused before.
-        from ntm_ray.tuning.ray_tune import local_ray, run_trials
+        from ntm_ray.tuning.ray_tune import ctrl_c, local_ray, run_trials
 
-        with local_ray(job, folder.log):
-            run_trials(session, job, corpus, folder.path)
+        with ctrl_c(session) as interrupted, local_ray(job, folder.log):
+            run_trials(session, job, corpus, folder.path, interrupted)
         observer.update(session.progress())
     finally:
         observer.ended()
 
 
-def _why_nothing(engine: Engine, folder: JobFolder) -> str:
+def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:
     trials = engine.searched
     errors = [trial.error for trial in trials if trial.error]
     if errors:
-        return f"{folder.path}: no trial has a model; the first that failed says: {errors[0]}"
+        return JobError(
+            f"{folder.path}: no trial has a model; the first that failed says: {errors[0]}"
+        )
     if engine.is_finished:
-        return (
+        return JobError(
             f"{folder.path}: all {len(trials)} trials diverged; "
             "try a search space with smaller learning rates, or --set clip_gradient=1"
         )
-    return (
+    return InterruptedJobError(
         f"{folder.path}: stopped before a trial had reached its first rung; "
         f"`ntm-ray tune --resume {folder.path}` goes on"
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OBJECTIVE = "validation:total_loss"
 # SageMaker's default configuration, trained the same way, as a yardstick: no part of the search.
 DEFAULTS_TRIAL = "defaults"
+_SHARED_WITH_DEFAULTS = ("num_topics", "epochs", "num_patience_epochs")
 
 EpochRow = dict[str, Any]
 
@@ -124,6 +125,16 @@ class Engine:
         return len(self.trials) == self.job.trials + 1 and not any(
             trial.status is Status.RUNNING for trial in self.trials.values()
         )
+
+    def hyperparameters(self, trial: Trial) -> dict[str, Any]:
+        """What a trial trains with, but for `feature_dim`: what is fixed, and what was drawn.
+
+        The yardstick trial takes nothing from the job but how much is to be learnt, and how long.
+        """
+        fixed = self.job.hyperparameters
+        if trial.name == DEFAULTS_TRIAL:
+            fixed = {name: fixed[name] for name in _SHARED_WITH_DEFAULTS if name in fixed}
+        return fixed | trial.configuration
 
     # What happens
 

@@ -134,6 +134,8 @@ class JobFolder:
             description: dict[str, Any] = json.loads(self.corpus_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise JobError(f"{self.corpus_file}: not readable: {error}") from None
+        if not isinstance(description, dict):
+            raise JobError(f"{self.corpus_file}: a JSON object is wanted, as ntm-ray wrote it")
         return description
 
     def write_tables(self, trials: pa.Table, epochs: pa.Table) -> None:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import yaml
 from pydantic import (
@@ -104,7 +106,9 @@ class TuningJob(BaseModel):
 
     @field_validator("corpus", mode="before")
     @classmethod
-    def _path_is_a_source(cls, corpus: object) -> object:
+    def _corpus_is_named_or_made(cls, corpus: object) -> object:
+        if not isinstance(corpus, str | Path | Corpus):
+            raise ValueError("a file, a folder, the name of a corpus or a Corpus is wanted")
         return str(corpus) if isinstance(corpus, Path) else corpus
 
     @field_validator("search_space", mode="before")
@@ -139,11 +143,11 @@ class TuningJob(BaseModel):
     @classmethod
     def _storage_is_local(cls, storage: object) -> object:
         text = str(storage)
-        if text.startswith("file://"):
-            return text.removeprefix("file://")
+        if text.startswith("file:///"):
+            return Path(url2pathname(urlsplit(text).path))
         if "://" in text:
-            raise ValueError("a local folder or a file:// URI is wanted")
-        return storage
+            raise ValueError("a local folder or a file:/// URI is wanted")
+        return Path.home() / text[2:] if text.startswith("~/") else Path(text)
 
     @field_validator("device", mode="after")
     @classmethod

@@ -11,22 +11,23 @@ import logging
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from ntm_ray.errors import JobError
+from ntm_ray.errors import JobError, NtmRayError
 from ntm_ray.tuning.engine import OBJECTIVE
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.trial import NTMTrial, TrialSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.job import TuningJob
@@ -49,17 +50,30 @@ _ENVIRONMENT = {
 }
 
 
-def run_trials(session: Session, job: TuningJob, corpus: Corpus, folder: Path) -> None:
-    """Carry out trials until the engine has none left, or until Ctrl-C.
+def run_trials(
+    session: Session,
+    job: TuningJob,
+    corpus: Corpus,
+    folder: Path,
+    interrupted: threading.Event,
+) -> None:
+    """Carry out trials until the engine has none left, or until `interrupted` is set.
 
     Args:
         session: Where trials come from and reports go to.
         job: The job, for slots, threads, device and fixed hyperparameters.
         corpus: What the trials train on; put once into each node's shared memory.
         folder: The job folder.
+        interrupted: Set from outside, for example by `ctrl_c`, to stop.
+
+    Raises:
+        JobError: If Ray has not the CPUs or the GPU that a trial asks for.
+        OSError: If the job folder cannot be written.
     """
+    cpus = ray.cluster_resources().get("CPU", 0)  # type: ignore[no-untyped-call]
+    if cpus < job.threads:
+        raise JobError(f"threads = {job.threads}: Ray has {cpus:g} CPUs here; give at most that")
     setting = TrialSetting(
-        hyperparameters=job.hyperparameters,
         rungs=frozenset(session.engine.scheduler.rungs),
         threads=job.threads,
         device=job.device,
@@ -70,7 +84,7 @@ def run_trials(session: Session, job: TuningJob, corpus: Corpus, folder: Path) -
         {"cpu": job.threads, "gpu": _gpus_per_trial(job)},
     )
     names: dict[str, str] = {}
-    with _ctrl_c(session) as interrupted:
+    try:
         tune.run(
             trainable,
             name="tune",
@@ -89,6 +103,11 @@ def run_trials(session: Session, job: TuningJob, corpus: Corpus, folder: Path) -
             trial_dirname_creator=lambda trial: trial.config["trial"],
             verbose=0,
         )
+    except TuneError as error:
+        # What goes wrong in the session, a full disk for one, comes wrapped in a traceback.
+        if (cause := _cause(error)) is None:
+            raise
+        raise cause from None
 
 
 @contextlib.contextmanager
@@ -146,7 +165,7 @@ def _logging_to(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ctrl_c(session: Session) -> Iterator[threading.Event]:
+def ctrl_c(session: Session) -> Iterator[threading.Event]:
     """Turn the first SIGINT or SIGTERM into a request to stop, the second into an interrupt."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -209,7 +228,8 @@ class _Proposals(Searcher):
         if trial is None:
             return str(Searcher.FINISHED)  # the base class's type does not know its own word
         self._names[trial_id] = trial.name
-        return {"trial": trial.name, "configuration": trial.configuration, "seed": trial.seed}
+        hyperparameters = self._session.engine.hyperparameters(trial)
+        return {"trial": trial.name, "hyperparameters": hyperparameters, "seed": trial.seed}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -248,6 +268,19 @@ class _Watch(tune.Callback):
         self._session.tell_observer()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
-        # The last line of a traceback is the error itself.
-        lines = str(trial.get_error() or "the trial's process died").strip().splitlines()
-        self._session.fail(self._names[trial.trial_id], lines[-1])
+        self._session.fail(self._names[trial.trial_id], _last_line(trial.error_file))
+
+
+def _last_line(error_file: str | None) -> str:
+    """The last line of a traceback that Ray has written: the error itself."""
+    text = ""
+    if error_file and Path(error_file).exists():
+        text = Path(error_file).read_text(encoding="utf-8", errors="replace").strip()
+    return text.splitlines()[-1] if text else "the trial's process died"
+
+
+def _cause(error: BaseException | None) -> NtmRayError | OSError | None:
+    """What of ours lies under an exception that Ray Tune raised, if anything does."""
+    while error is not None and not isinstance(error, NtmRayError | OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -197,7 +197,8 @@ class SearchSpace(BaseModel):
                 raise ValueError(
                     f"{where} is there twice; give each its own values in `when`, of one parameter"
                 )
-            for value in parameter.edges():
+            # Inside too: the ends of a continuous range may happen to be whole numbers.
+            for value in (*parameter.edges(), parameter.from_unit(0.618)):
                 try:
                     required = {"num_topics": 2, "feature_dim": 2}
                     Hyperparameters.parse(required | {parameter.name: value})

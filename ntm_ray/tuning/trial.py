@@ -30,14 +30,12 @@ class TrialSetting:
     """What all trials of a job share.
 
     Attributes:
-        hyperparameters: The job's fixed ones.
         rungs: Epochs that must be reported as the last of a report, with the best model saved.
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
         models: The folder in which a trial saves its best model, as a folder of its own name.
     """
 
-    hyperparameters: dict[str, Any]
     rungs: frozenset[int]
     threads: int
     device: str
@@ -67,9 +65,7 @@ class NTMTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         hyperparameters = Hyperparameters.parse(
-            {"feature_dim": self._corpus.feature_dim}
-            | self._setting.hyperparameters
-            | config["configuration"]
+            {"feature_dim": self._corpus.feature_dim} | config["hyperparameters"]
         )
         self._name: str = config["trial"]
         self._saved_epoch: int | None = None

@@ -64,6 +64,27 @@ def test_train_with_json_prints_one_object_on_standard_output(tmp_path: Path) ->
     assert (tmp_path / result["model"] / "model.safetensors").is_file()
 
 
+def test_json_of_a_training_that_diverged_is_json(tmp_path: Path) -> None:
+    rate = ("--set", "optimizer=sgd", "--set", "learning_rate=0.05", "--epochs", "10")
+    for seed in range(20):
+        seeded = ("--seed", str(seed), "--output", f"model-{seed}")
+        done = ntm_ray("train", "synthetic", *rate, *seeded, "--json", cwd=tmp_path)
+        if done.returncode == 0:
+            epochs = json.loads(done.stdout, parse_constant=pytest.fail)["epochs"]
+            if epochs[-1]["validation:total_loss"] is None:
+                return
+    pytest.fail("no training diverged after a first good epoch")
+
+
+def test_a_path_that_cannot_hold_the_model_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("words")
+    done = ntm_ray("train", "synthetic", "--output", "mine", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mine: exists and is no model folder" in done.stderr
+    assert "epoch" not in done.stdout
+
+
 def test_the_seed_decides_the_model(tmp_path: Path) -> None:
     def losses(seed: str, name: str) -> list[float]:
         arguments = ("train", "synthetic", "--epochs", "2", "--seed", seed, "--json")
@@ -131,6 +152,8 @@ def test_list_alone_names_everything() -> None:
         (("tune", "nowhere.yaml"), "nowhere.yaml: no such file"),
         (("train", "synthetic", "--num-topics", "1"), "num_topics: 1 is not allowed"),
         (("train", "synthetic", "--max-words", "0"), "max_words = 0"),
+        (("tune", "[/x]"), "[/x]: no such file"),
+        (("tune", "synthetic", "--set", "feature_dim=7"), "give 25"),
         (("train", "synthetic", "--device", "cuda:99"), "cuda:99"),
         (("topics", "nowhere"), "nowhere: is no model folder"),
     ],

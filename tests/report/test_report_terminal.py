@@ -59,7 +59,24 @@ def test_without_a_terminal_there_are_plain_lines_without_control_codes() -> Non
     text = shown(terminal=False)
     assert "\x1b" not in text
     assert "\r" not in text
-    assert "[0:41] 16/40 trials" in text
+    line = text.splitlines()[-1]
+    assert line.startswith("[0:41, about 0:31 left] 16/40 trials: 2 running, 15 stopped early")
+    assert line.endswith("trial 0007: optimizer=adam learning_rate=0.01235")
+
+
+def test_a_dumb_terminal_is_told_in_plain_lines_as_it_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert "16/40 trials: 2 running" in shown(terminal=True)
+
+
+def test_a_path_that_looks_like_markup_is_shown_as_it_is() -> None:
+    where, out = console(terminal=False)
+    live = LiveProgress(Console(file=out, highlight=False, markup=False, emoji=False))
+    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Path("[/x]/:smile:"))
+    assert "[/x]/:smile:" in out.getvalue()
+    assert where.width
 
 
 def test_without_a_terminal_updates_are_a_line_now_and_then_and_not_each() -> None:

@@ -162,7 +162,7 @@ def test_a_corpus_is_taken_as_it_is() -> None:
         ("seed", -1, "seed = -1"),
         ("seed", 2**32, "less than 4294967296"),
         ("corpus", 3, "corpus"),
-        ("storage", "s3://bucket/runs", "a local folder or a file:// URI is wanted"),
+        ("storage", "s3://bucket/runs", "a local folder or a file:/// URI is wanted"),
         ("name", "a/b", "name = 'a/b': letters, digits"),
         ("name", "..", "name = '..'"),
         ("name", "", "name = ''"),

@@ -82,7 +82,7 @@ class TPE:
         if not observation.finished:
             return
         document = self._documents.pop(trial)
-        loss = observation.loss if math.isfinite(observation.loss) else DIVERGED_LOSS
+        loss = min(observation.loss, DIVERGED_LOSS)
         document["state"] = hyperopt.JOB_STATE_DONE
         document["result"] = {"loss": loss, "status": hyperopt.STATUS_OK}
         self._trials.refresh()
