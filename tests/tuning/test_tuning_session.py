@@ -1,0 +1,139 @@
+"""What a sitting of a job keeps in its folder, and what a job refuses before it begins; no Ray."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ntm_ray import Corpus, TuningJob
+from ntm_ray.corpus import bars
+from ntm_ray.errors import DeviceError, JobError
+from ntm_ray.model import NTM, Hyperparameters, Training
+from ntm_ray.tuning.engine import DEFAULTS_TRIAL, OBJECTIVE, Engine, Trial
+from ntm_ray.tuning.folder import JobFolder
+from ntm_ray.tuning.progress import Nobody
+from ntm_ray.tuning.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CORPUS = bars(documents=80)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    job = TuningJob(
+        corpus=CORPUS,
+        hyperparameters={"num_topics": 3, "epochs": 2},
+        search="random",
+        scheduler="none",
+        trials=4,
+        storage=tmp_path,
+        name="job",
+    )
+    folder = JobFolder.create(job, CORPUS)
+    return Session(Engine(job, print), folder, CORPUS.feature_dim, Nobody())
+
+
+def carry_out(session: Session, folder: JobFolder) -> tuple[Trial, dict[str, Any]]:
+    """Train the next trial as an actor does, and report it."""
+    trial = session.next_trial()
+    assert trial is not None
+    fixed = session.engine.hyperparameters(trial)
+    settings = Hyperparameters.parse({"feature_dim": CORPUS.feature_dim} | fixed)
+    training = Training(settings, CORPUS, seed=trial.seed)
+    rows = [training.train_epoch().metrics() for _ in range(2)]
+    assert training.best is not None
+    NTM.from_training(training).save(folder.trial_model(trial.name))
+    report = {"rows": rows, "stop_reason": "epochs", "saved_epoch": training.best.epoch}
+    session.report(trial.name, report)
+    return trial, report
+
+
+def test_best_is_always_the_model_of_the_least_loss_so_far(
+    session: Session, tmp_path: Path
+) -> None:
+    folder = JobFolder.open(tmp_path / "job")
+    losses: list[float] = []
+    while len(losses) < 4:
+        trial, report = carry_out(session, folder)
+        if trial.name == DEFAULTS_TRIAL:
+            assert not folder.best.exists(), "the yardstick is no part of the search"
+            continue
+        losses.append(min(row[OBJECTIVE] for row in report["rows"]))
+        metrics = json.loads((folder.best / "metrics.json").read_text())
+        assert metrics[OBJECTIVE] == min(losses)
+    assert len(set(losses)) == 4
+
+
+def test_of_the_trials_own_models_only_the_best_one_stays(
+    session: Session, tmp_path: Path
+) -> None:
+    folder = JobFolder.open(tmp_path / "job")
+    for _ in range(5):
+        carry_out(session, folder)
+    assert session.engine.best is not None
+    assert [model.name for model in folder.models.iterdir()] == [session.engine.best.name]
+
+
+def test_the_yardstick_takes_no_hyperparameter_from_the_job_but_size_and_length() -> None:
+    fixed = {"num_topics": 3, "epochs": 5, "optimizer": "adam", "sub_sample": 0.5}
+    engine = Engine(TuningJob(corpus="synthetic", hyperparameters=fixed), print)
+    yardstick, first = engine.next_trial(), engine.next_trial()
+    assert yardstick is not None
+    assert first is not None
+    assert engine.hyperparameters(yardstick) == {
+        "num_topics": 3,
+        "epochs": 5,
+        "num_patience_epochs": 6,
+    }
+    assert engine.hyperparameters(first).items() >= fixed.items()
+
+
+def test_num_topics_can_be_searched() -> None:
+    space = {
+        "name": "how many",
+        "parameters": [{"name": "num_topics", "type": "integer", "min": 5, "max": 9}],
+    }
+    engine = Engine(TuningJob(corpus="synthetic", search_space=space), print)
+    yardstick, first = engine.next_trial(), engine.next_trial()
+    assert yardstick is not None
+    assert first is not None
+    assert engine.hyperparameters(yardstick)["num_topics"] == 20
+    assert 5 <= engine.hyperparameters(first)["num_topics"] <= 9
+
+
+def test_a_corpus_that_has_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.tsv"
+    file.write_text("apple pear\ttrain\napple\ttrain\npear\tval\n")
+    job = TuningJob(corpus=file, storage=tmp_path, name="job")
+    folder = JobFolder.create(job, Corpus.read(file))
+    file.write_text("apple pear pear\ttrain\napple\ttrain\npear\tval\n")
+    with pytest.raises(JobError, match=r"corpus\.tsv is no longer what it was"):
+        TuningJob.resume(folder.path)
+
+
+def test_validation_documents_without_a_known_word_are_said_to_be_the_trouble(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "corpus.tsv"
+    file.write_text("apple pear\ttrain\napple\ttrain\nplum\tval\n")
+    with pytest.raises(JobError, match="none of its 1 validation documents holds a word"):
+        TuningJob(corpus=file, storage=tmp_path, name="job").run()
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.skipif(platform.system() == "Darwin", reason="a Mac may have MPS")
+def test_a_device_that_is_not_there_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="mps"):
+        TuningJob(corpus="synthetic", device="mps", storage=tmp_path).run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_continuous_range_for_a_whole_number_is_refused() -> None:
+    size = {"name": "mini_batch_size", "type": "continuous", "min": 16, "max": 64}
+    with pytest.raises(JobError, match=r"mini_batch_size.*an integer from 1 to 10000"):
+        TuningJob(search_space={"name": "wrong", "parameters": [size]})
