@@ -56,7 +56,7 @@ def tune_command(
     ] = None,
     slots: Annotated[
         int | None,
-        typer.Option(help="Trials at a time. Default: one a core.", show_default=False),
+        typer.Option(help="Trials at a time. Default: one a core, at most 8.", show_default=False),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads a trial. Default: 1.", show_default=False)

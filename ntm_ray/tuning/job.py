@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 DEFAULT_TOPICS = 20
 # Enough, on small corpora too, to leave the plateau where all topics are the corpus mean.
 DEFAULT_EPOCHS = 81
+MOST_DEFAULT_SLOTS = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -62,7 +63,8 @@ class TuningJob(BaseModel):
         search: The name of a search algorithm.
         scheduler: The name of a scheduler.
         trials: How many configurations are tried.
-        slots: How many trials train at a time. Default: one a core.
+        slots: How many trials train at a time. Default: one a core, but no more than eight, since
+            each is a process of half a gigabyte.
         threads: How many CPU threads a trial computes with; part of what makes its curve
             repeatable to the last bit.
         seed: Decides the proposals, and with a trial's number its own seed.
@@ -84,7 +86,7 @@ class TuningJob(BaseModel):
     search: str = "tpe"
     scheduler: str = "asha"
     trials: int = Field(default=40, ge=1)
-    slots: int = Field(default_factory=_cores, ge=1)
+    slots: int = Field(default_factory=lambda: min(_cores(), MOST_DEFAULT_SLOTS), ge=1)
     threads: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     storage: Path = Path("runs")
