@@ -9,7 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from ntm_ray.model import kernels
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
 
@@ -41,6 +44,15 @@ class SparseRows:
             per_sample_weights=self.values,
             include_last_offset=True,
         )
+
+    def subtract_product(self, dense: torch.Tensor, out: torch.Tensor) -> None:
+        """Subtract the product with `dense` ``(columns, width)`` from `out` ``(rows, width)``."""
+        if out.is_cpu:
+            # Only rows that have entries are touched, which are few.
+            tensors = (self.starts, self.columns, self.values, dense, out)
+            kernels.subtract_rows(*(tensor.numpy() for tensor in tensors))
+        else:
+            out.sub_(self @ dense)
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,23 @@ class Batch:
             tokens=torch.tensor(
                 np.asarray(counts.sum(axis=1)).ravel(), dtype=dtype, device=device
             ),
+        )
+
+    @classmethod
+    def gathered(
+        cls, counts: csr_matrix, documents: NDArray[np.int64], *, device: torch.device
+    ) -> Batch:
+        """Return some `documents` of `counts` ``(all, vocabulary)`` for training, in float32."""
+        arrays = kernels.gather(
+            counts.indptr, counts.indices, counts.data, documents, counts.shape[1]
+        )
+        starts, columns, values, tokens, word_starts, word_rows, word_values = (
+            torch.from_numpy(array).to(device) for array in arrays
+        )
+        return cls(
+            counts=SparseRows(starts, columns, values),
+            transposed=SparseRows(word_starts, word_rows, word_values),
+            tokens=tokens,
         )
 
     def __len__(self) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ntm_ray.model.parameters import ParameterVector
+from ntm_ray.model.parameters import ParameterVector, SparseGradient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,15 @@ BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
 
-_TILE_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
-"""Most memory for logits at a time: what stays in a core's cache, or what fills a GPU."""
+_TILE_BYTES = 1 << 26
+"""Most memory for the exponentials of logits: documents are decoded in tiles of that size."""
+
+_TILE_DOCUMENTS = 512
+_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
+"""A tile is made in chunks of the vocabulary: what stays in a core's cache, or fills a GPU."""
+
+_TOTALS = (1e-20, 1e30)
+"""A sum of exponentials beyond has lost terms to float32's least number, or nearly overflows."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +95,21 @@ class Network:
         self._offset = _offset(hyperparameters)
         self._layers = [f"encoder_{i}" for i in range(len(hyperparameters.layer_sizes))]
         shapes, running = tensor_shapes(hyperparameters)
-        self.parameters = ParameterVector(shapes, dtype=dtype, device=self.device)
-        self.gradient = self.parameters.zeros_like()
+        self.parameters = ParameterVector(
+            shapes,
+            dtype=dtype,
+            device=self.device,
+            sparse="encoder_0_weight",
+            joined=("projection_weight", "projection_bias"),
+        )
+        # The decoder multiplies by weight, bias and ones in one product: see _decode.
+        self.parameters.matrix[:, -1] = 1
+        self.gradient = self.parameters.gradient()
+        self.encoder_gradient: SparseGradient | None = None
         self.running = ParameterVector(running, dtype=dtype, device=self.device)
         # Kept from batch to batch: fresh memory costs a page fault every 4 KiB, which is more
         # than the product that fills it.
-        vocabulary = hyperparameters.feature_dim
-        rows = max(1, _TILE_BYTES[self.device.type] // (vocabulary * dtype.itemsize))
-        self._logits = torch.empty(rows, vocabulary, dtype=dtype, device=self.device)
+        self._exp = torch.empty(0, dtype=dtype, device=self.device)
 
     def initialise(self, generator: np.random.Generator) -> None:
         """Set weights to Uniform(-0.07, 0.07), biases to 0, running variances to 1."""
@@ -112,7 +126,7 @@ class Network:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return copies, on the CPU, of all parameters and running statistics by name."""
         return {
-            name: vector[name].detach().to("cpu", copy=True)
+            name: vector[name].cpu().clone(memory_format=torch.contiguous_format)
             for vector in (self.parameters, self.running)
             for name in vector
         }
@@ -148,7 +162,9 @@ class Network:
 
     @torch.no_grad()
     def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
-        """Return the losses of `batch` and leave the gradient of their sum in `self.gradient`.
+        """Return the losses of `batch` and leave the gradient of their sum behind.
+
+        It is in `self.encoder_gradient` for ``encoder_0_weight``, in `self.gradient` for others.
 
         Args:
             batch: The documents, with their transpose.
@@ -156,15 +172,18 @@ class Network:
         """
         layers = self._encode(batch, training=True)
         mean, log_sigma = self._heads(layers)
-        scaled_noise = log_sigma.exp() * noise
+        sigma = log_sigma.exp()
+        scaled_noise = sigma * noise
         theta = torch.softmax(mean + scaled_noise, dim=1)
         recons, d_theta = self._decode(batch, theta, gradient=True)
 
-        d_h = theta * (d_theta - (theta * d_theta).sum(dim=1, keepdim=True))
-        d_mean = d_h + mean
-        d_log_sigma = torch.exp(2 * log_sigma).sub_(1).addcmul_(d_h, scaled_noise)
+        d_mean = theta * (d_theta - torch.linalg.vecdot(theta, d_theta)[:, None])
+        d_log_sigma = sigma.square_().sub_(1)
+        kld = 0.5 * (mean.square() + d_log_sigma).sub_(log_sigma, alpha=2).sum(dim=1)
+        d_log_sigma.addcmul_(d_mean, scaled_noise)
+        d_mean.add_(mean)
         self._encode_backward(batch, layers, d_mean, d_log_sigma)
-        return DocumentLosses(recons=recons, kld=kl_divergence(mean, log_sigma))
+        return DocumentLosses(recons=recons, kld=kld)
 
     def _heads(self, layers: list[_Layer]) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, p = layers[-1].output, self.parameters
@@ -217,7 +236,7 @@ class Network:
                 torch.mm(layers[i - 1].output.T, d_linear, out=g[f"{name}_weight"])
                 d_hidden = d_linear @ p[f"{name}_weight"].T
             else:
-                g[f"{name}_weight"].copy_(_transposed(batch) @ d_linear)
+                self.encoder_gradient = SparseGradient(_transposed(batch), d_linear)
 
     def _decode(
         self, batch: Batch, theta: torch.Tensor, *, gradient: bool
@@ -225,37 +244,75 @@ class Network:
         """Return the reconstruction terms, and their gradient by theta (zeros without).
 
         recons_d = n_d logsumexp(logits_d) - sum_w x_dw logit_dw. The sparse sum comes from X W,
-        which the gradient needs too. With E = exp(logits - row maximum) and s its row sums, the
-        gradient by the logits is diag(n / s) E - X: the scale goes onto theta, never onto E.
-        Logits exist for as many documents at a time as stay in the cache.
-        """
-        weight, bias = self.parameters["projection_weight"], self.parameters["projection_bias"]
-        topics = weight.shape[1]
-        # A column of ones makes the bias one more topic: one product gives both gradients.
-        with_bias = torch.cat([weight, bias[:, None]], dim=1)
-        theta_one = torch.cat([theta, torch.ones_like(theta[:, :1])], dim=1)
-        counts_weight = batch.counts @ with_bias
-        recons = -(counts_weight * theta_one).sum(dim=1)
-        d_theta = -counts_weight[:, :topics]
-        d_weight = (_transposed(batch) @ theta_one).neg_() if gradient else None
+        which the gradient needs too. With E = exp(logits) and s its row sums, the gradient by
+        the logits is diag(n / s) E - X: the scale goes onto theta, never onto E. E is written
+        and read as few times as can be: W, b and a column of ones are one matrix ``(vocabulary,
+        topics + 2)``, so that one product gives logits with bias, one E W and s, and one the
+        gradients of W and b.
 
-        rows = len(self._logits)
-        for start in range(0, len(batch), rows):
-            tile = slice(start, start + rows)
-            tokens = batch.tokens[tile]
-            logits = torch.mm(theta_one[tile], with_bias.T, out=self._logits[: len(tokens)])
-            highest = logits.amax(dim=1, keepdim=True)
-            exp = logits.sub_(highest).exp_()
-            total = exp.sum(dim=1)
-            recons[tile] += tokens * (highest[:, 0] + total.log())
-            if d_weight is not None:
+        Softmax needs no greatest logit taken off unless exponentials overflow or all but vanish,
+        which their sums show; then it is done all over with it taken off.
+        """
+        decoder, topics = self.parameters.matrix, theta.shape[1]
+        wide = torch.nn.functional.pad(theta, (0, 2))
+        wide[:, topics] = 1
+        counts_decoder = batch.counts @ decoder
+        recons = -torch.linalg.vecdot(counts_decoder, wide)
+        d_theta = -counts_decoder[:, :topics]
+        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
+        exact = self.device.type != "cpu"
+        for tile in _tiles(len(batch), self._tile_documents):
+            tokens, of_tile = batch.tokens[tile], wide[tile]
+            chunks, product, highest = self._exponentials(of_tile, exact=exact)
+            if not exact and not _in_range(product[:, -1]):
+                chunks, product, highest = self._exponentials(of_tile, exact=True)
+            total = product[:, -1]
+            recons[tile].addcmul_(tokens, total.log().add_(highest))
+            if gradient:
                 scale = (tokens / total)[:, None]
-                d_theta[tile] += scale * (exp @ weight)
-                d_weight.addmm_(exp.T, scale * theta_one[tile])
-        if d_weight is not None:
-            self.gradient["projection_weight"].copy_(d_weight[:, :topics])
-            self.gradient["projection_bias"].copy_(d_weight[:, topics])
+                d_theta[tile].addcmul_(scale, product[:, :topics])
+                scaled = scale * of_tile
+                for words, exp in chunks:
+                    d_words = self.gradient.matrix[words]
+                    torch.addmm(d_words, exp.T, scaled, beta=int(tile.start > 0), out=d_words)
+        if gradient:
+            _transposed(batch).subtract_product(wide, self.gradient.matrix)
         return recons, d_theta
+
+    @property
+    def _tile_documents(self) -> int:
+        row = self.hyperparameters.feature_dim * self.dtype.itemsize
+        return max(1, min(_TILE_DOCUMENTS, _TILE_BYTES // row))
+
+    def _exponentials(
+        self, wide: torch.Tensor, *, exact: bool
+    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor | float]:
+        """Return E of some documents, its product with the decoder, and what logits were lowered.
+
+        E is in chunks: which words, and ``(documents, words)``. The product is ``(documents,
+        topics + 2)``. `exact` lowers logits by each document's greatest, ``(documents,)``.
+        """
+        documents, vocabulary = len(wide), self.hyperparameters.feature_dim
+        if self._exp.numel() < documents * vocabulary:
+            self._exp = self._exp.new_empty(documents * vocabulary)
+        size = _CHUNK_BYTES[self.device.type] // (documents * self.dtype.itemsize)
+        chunks = []
+        for words in _tiles(vocabulary, max(_TILE_DOCUMENTS, size)):
+            flat = self._exp[documents * words.start : documents * words.stop]
+            chunks.append((words, flat.view(documents, words.stop - words.start)))
+
+        decoder, product = self.parameters.matrix, torch.zeros_like(wide)
+        if not exact:
+            for words, exp in chunks:
+                torch.mm(wide, decoder[words].T, out=exp)
+                product.addmm_(exp.exp_(), decoder[words])
+            return chunks, product, 0.0
+        for words, exp in chunks:
+            torch.mm(wide, decoder[words].T, out=exp)
+        highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
+        for words, exp in chunks:
+            product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
+        return chunks, product, highest
 
 
 def tensor_shapes(
@@ -277,6 +334,17 @@ def tensor_shapes(
     shapes["projection_weight"] = (hyperparameters.feature_dim, topics)
     shapes["projection_bias"] = (hyperparameters.feature_dim,)
     return shapes, running
+
+
+def _in_range(totals: torch.Tensor) -> bool:
+    least, greatest = torch.aminmax(totals)
+    return float(least) > _TOTALS[0] and float(greatest) < _TOTALS[1]
+
+
+def _tiles(length: int, size: int) -> list[slice]:
+    """Return slices of at most `size` that cover ``range(length)``, of nearly equal lengths."""
+    number = -(-length // size)
+    return [slice(length * i // number, length * (i + 1) // number) for i in range(number)]
 
 
 def _offset(hyperparameters: Hyperparameters) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from ntm_ray.model.batch import SparseRows
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
@@ -22,25 +25,51 @@ class ParameterVector:
             are not.
         dtype: Floating-point type of all of them.
         device: Where they lie.
+        sparse: Name of the weight ``(rows, width)`` whose gradient touches few rows, if there is
+            one; it must be the first weight, and so lies first.
+        joined: Names of a weight ``(rows, width)`` and a bias ``(rows,)``, if there are such, that
+            lie side by side as one matrix ``(rows, width + 2)``, with a last column of their own.
+
+    Attributes:
+        flat: All of them: `sparse`, other weights, other parameters, and the joined matrix.
+        sparse_end: Where in `flat` the weight `sparse` ends; 0 without one.
+        weights_end: Where in `flat` the weights end that are not joined.
+        others_end: Where in `flat` the parameters end that are not joined.
+        matrix: The joined matrix; ``(0, 2)`` without one.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], *, dtype: torch.dtype, device: torch.device
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        sparse: str | None = None,
+        joined: tuple[str, str] | None = None,
     ) -> None:
         self.shapes = dict(shapes)
-        order = sorted(shapes, key=lambda name: not name.endswith("_weight"))
+        self.sparse, self.joined = sparse, joined
+        alone = [name for name in shapes if joined is None or name not in joined]
         starts: dict[str, int] = {}
-        end = self.decayed = 0
-        for name in order:
+        end = self.weights_end = self.sparse_end = 0
+        for name in sorted(alone, key=lambda name: not name.endswith("_weight")):
             starts[name] = end
             end += -(-math.prod(shapes[name]) // _ALIGNMENT) * _ALIGNMENT
             if name.endswith("_weight"):
-                self.decayed = end
-        self.flat = torch.zeros(end, dtype=dtype, device=device)
-        self._views = {
-            name: self.flat[starts[name] : starts[name] + math.prod(shape)].view(shape)
-            for name, shape in self.shapes.items()
+                self.weights_end = end
+            if name == sparse:
+                self.sparse_end = end
+        self.others_end = end
+        rows, width = shapes[joined[0]] if joined else (0, 0)
+        self.flat = torch.zeros(end + rows * (width + 2), dtype=dtype, device=device)
+        self.matrix = self.flat[end:].view(rows, width + 2)
+        views = {
+            name: self.flat[start : start + math.prod(shapes[name])].view(shapes[name])
+            for name, start in starts.items()
         }
+        if joined:
+            views |= {joined[0]: self.matrix[:, :width], joined[1]: self.matrix[:, width]}
+        self._views = {name: views[name] for name in shapes}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._views[name]
@@ -48,6 +77,26 @@ class ParameterVector:
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
-    def zeros_like(self) -> ParameterVector:
-        """Return a vector of the same names and shapes, all zero, as for their gradient."""
-        return ParameterVector(self.shapes, dtype=self.flat.dtype, device=self.flat.device)
+    def gradient(self) -> ParameterVector:
+        """Return a vector for the gradient, all zero, laid out as `flat` from `sparse_end` on."""
+        shapes = {name: shape for name, shape in self.shapes.items() if name != self.sparse}
+        return ParameterVector(
+            shapes, dtype=self.flat.dtype, device=self.flat.device, joined=self.joined
+        )
+
+
+@dataclass(frozen=True)
+class SparseGradient:
+    """The gradient of the weight that counts are multiplied by: ``X^T d``, not yet carried out.
+
+    Attributes:
+        transposed: The counts X, transposed, ``(vocabulary, documents)``.
+        d: Gradient by the product ``(documents, width)``.
+    """
+
+    transposed: SparseRows
+    d: torch.Tensor
+
+    def dense(self) -> torch.Tensor:
+        """Return the gradient, ``(vocabulary, width)``."""
+        return self.transposed @ self.d
