@@ -104,16 +104,26 @@ class Batch:
         cls, counts: csr_matrix, documents: NDArray[np.int64], *, device: torch.device
     ) -> Batch:
         """Return some `documents` of `counts` ``(all, vocabulary)`` for training, in float32."""
-        arrays = kernels.gather(
-            counts.indptr, counts.indices, counts.data, documents, counts.shape[1]
-        )
-        starts, columns, values, tokens, word_starts, word_rows, word_values = (
-            torch.from_numpy(array).to(device) for array in arrays
-        )
+        lengths = counts.indptr[documents + 1] - counts.indptr[documents]
+        starts = np.zeros(len(documents) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=starts[1:])
+        entries = int(starts[-1])
+        columns, word_rows = np.empty((2, entries), dtype=np.int32)
+        values, word_values = np.empty((2, entries), dtype=np.float32)
+        tokens = np.empty(len(documents), dtype=np.float32)
+        word_starts = np.empty(counts.shape[1] + 1, dtype=np.int32)
+        kernels.gather(
+            counts.indptr, counts.indices, counts.data, documents,
+            starts, columns, values, tokens, word_starts, word_rows, word_values,
+        )  # fmt: skip
+
+        def rows(*arrays: np.ndarray) -> SparseRows:
+            return SparseRows(*(torch.from_numpy(array).to(device) for array in arrays))
+
         return cls(
-            counts=SparseRows(starts, columns, values),
-            transposed=SparseRows(word_starts, word_rows, word_values),
-            tokens=tokens,
+            counts=rows(starts, columns, values),
+            transposed=rows(word_starts, word_rows, word_values),
+            tokens=torch.from_numpy(tokens).to(device),
         )
 
     def __len__(self) -> int:

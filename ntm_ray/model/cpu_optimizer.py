@@ -67,8 +67,8 @@ class CpuOptimizer:
         self._others = [array[middle:end] for array in arrays]
         self._matrix = [array[end:].reshape(parameters.matrix.shape) for array in arrays]
         self._splits = (middle - begin, end - begin)
-        shape = parameters.shapes[parameters.sparse] if parameters.sparse else (0, 0)
-        self._rows = [array[: shape[0] * shape[1]].reshape(shape) for array in arrays]
+        shape = parameters.rows.shape
+        self._rows = [array[:begin].reshape(shape) for array in arrays]
         self._all_words = np.arange(shape[0] + 1, dtype=np.int32)
         self._last = np.zeros(shape[0], dtype=np.int64)
         streamed = self._rule == kernels.ADAM
@@ -99,9 +99,10 @@ class CpuOptimizer:
             self._settings[2] = self._learning_rate * Adam.correction(self.steps)
         if sparse is not None:
             self._step_rows(sparse)
-        weights, others, matrix = np.split(gradient.numpy(), self._splits)
-        self._update(self._weights, weights, self._decay)
-        self._update(self._others, others, 0.0)
+        flat, (middle, end) = gradient.numpy(), self._splits
+        matrix = flat[end:]
+        self._update(self._weights, flat[:middle], self._decay)
+        self._update(self._others, flat[middle:end], 0.0)
         if self._decay:
             w, a, b = self._matrix
             g = matrix.reshape(w.shape)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
+SIGMOID, TANH, RELU = range(3)
 SGD, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(5)
 
-_ONE = np.float32(1)
+_HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
 # Python's floats are float64 to numba: one of them in a loop doubles the width of all of it.
 _BETA1, _BETA2, _NEW1, _NEW2 = (np.float32(x) for x in (0.9, 0.999, 0.1, 0.001))
 _ADAM_EPSILON, _ADAGRAD_EPSILON = np.float32(1e-8), np.float32(1e-7)
@@ -38,39 +39,46 @@ def _compiled(function: _Function) -> _Function:
     return cast("_Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
+def _reassociating(function: _Function) -> _Function:
+    # Sums in the order that suits vectors; not the whole of fastmath, which denies NaN.
+    options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
+    return cast("_Function", numba.njit(cache=True, nogil=True, **options)(function))
+
+
 @_compiled
 def gather(
-    starts: Integers, columns: Integers, values: Floats, rows: Integers, vocabulary: int
-) -> tuple[
-    NDArray[np.int32], NDArray[np.int32], Floats, Floats, NDArray[np.int32], NDArray[np.int32],
-    Floats,
-]:  # fmt: skip
-    """Return `rows` of a CSR matrix, the sums of their values, and their transpose.
+    starts: Integers,
+    columns: Integers,
+    values: Floats,
+    chosen: Integers,
+    row_starts: Integers,
+    row_columns: Integers,
+    row_values: Floats,
+    sums: Floats,
+    word_starts: Integers,
+    word_rows: Integers,
+    word_values: Floats,
+) -> None:
+    """Copy some rows of a CSR matrix, and make their transpose and the sums of their values.
 
     Args:
         starts: Of each row of the matrix, and the end, ``(documents + 1,)``.
         columns: Of each entry.
         values: Of each entry.
-        rows: Which rows, in which order, ``(batch,)``.
-        vocabulary: Number of columns.
-
-    Returns:
-        Starts, columns and values of the rows; their sums ``(batch,)``; starts
-        ``(vocabulary + 1,)``, rows and values of the transpose.
+        chosen: Which rows, in which order, ``(batch,)``.
+        row_starts: Of the chosen rows, ``(batch + 1,)``; this is already known.
+        row_columns: To be filled, as all that follows.
+        row_values: Of each entry of the chosen rows.
+        sums: Of the values of each chosen row, ``(batch,)``.
+        word_starts: Of the transpose's rows, ``(vocabulary + 1,)``.
+        word_rows: Of each entry of the transpose.
+        word_values: Of each entry of the transpose.
     """
-    batch = rows.size
-    row_starts = np.empty(batch + 1, np.int32)
-    row_starts[0] = 0
-    for i in range(batch):
-        row_starts[i + 1] = row_starts[i] + starts[rows[i] + 1] - starts[rows[i]]
-    entries = row_starts[batch]
-    row_columns, row_values = np.empty(entries, np.int32), np.empty(entries, np.float32)
-    sums = np.empty(batch, np.float32)
-    word_starts = np.zeros(vocabulary + 1, np.int32)
+    word_starts[:] = 0
     end = 0
-    for i in range(batch):
+    for i in range(chosen.size):
         total = np.float32(0)
-        for j in range(starts[rows[i]], starts[rows[i] + 1]):
+        for j in range(starts[chosen[i]], starts[chosen[i] + 1]):
             column, value = columns[j], values[j]
             row_columns[end], row_values[end] = column, value
             word_starts[column] += 1
@@ -79,15 +87,73 @@ def gather(
         sums[i] = total
     # A counting sort: from here each word's place is the end of its entries, which are filled
     # from behind, so that in the end it is their start.
-    for word in range(vocabulary):
-        word_starts[word + 1] += word_starts[word]
-    word_rows, word_values = np.empty(entries, np.int32), np.empty(entries, np.float32)
-    for i in range(batch - 1, -1, -1):
+    place = np.int32(0)
+    for word in range(word_starts.size):
+        place += word_starts[word]
+        word_starts[word] = place
+    for i in range(chosen.size - 1, -1, -1):
         for j in range(row_starts[i], row_starts[i + 1]):
             place = word_starts[row_columns[j]] - 1
             word_starts[row_columns[j]] = place
             word_rows[place], word_values[place] = i, row_values[j]
-    return row_starts, row_columns, row_values, sums, word_starts, word_rows, word_values
+
+
+@_reassociating
+def through_posterior(
+    product: Floats,
+    highest: Floats,
+    sparse_product: Floats,
+    wide: Floats,
+    tokens: Floats,
+    mean: Floats,
+    log_sigma: Floats,
+    sigma: Floats,
+    noise: Floats,
+    recons: Floats,
+    kld: Floats,
+    scaled: Floats,
+    d_mean: Floats,
+    d_log_sigma: Floats,
+) -> None:
+    """Fill what :func:`ntm_ray.model.posterior.through_posterior` returns."""
+    topics = mean.shape[1]
+    for d in range(mean.shape[0]):
+        total = product[d, topics + 1]
+        scale = tokens[d] / total
+        sparse, along, divergence = total * 0, total * 0, total * 0
+        for k in range(topics + 2):
+            scaled[d, k] = scale * wide[d, k]
+            sparse += sparse_product[d, k] * wide[d, k]
+        for k in range(topics):
+            d_theta = scale * product[d, k] - sparse_product[d, k]
+            d_mean[d, k] = d_theta
+            along += d_theta * wide[d, k]
+        for k in range(topics):
+            d_h = wide[d, k] * (d_mean[d, k] - along)
+            beyond = sigma[d, k] * sigma[d, k] - _ONE
+            divergence += mean[d, k] * mean[d, k] + beyond - _TWO * log_sigma[d, k]
+            d_log_sigma[d, k] = d_h * sigma[d, k] * noise[d, k] + beyond
+            d_mean[d, k] = d_h + mean[d, k]
+        recons[d] = tokens[d] * (np.log(total) + highest[d]) - sparse
+        kld[d] = _HALF * divergence
+
+
+@_reassociating
+def through_activation(activation: int, output: Floats, d: Floats, d_offset: Floats) -> None:
+    """Take `d` ``(documents, width)`` back through an activation, and sum it over documents."""
+    d_offset[:] = 0
+    for i in range(output.shape[0]):
+        if activation == SIGMOID:
+            for j in range(output.shape[1]):
+                d[i, j] *= output[i, j] * (_ONE - output[i, j])
+        elif activation == TANH:
+            for j in range(output.shape[1]):
+                d[i, j] *= _ONE - output[i, j] * output[i, j]
+        else:
+            for j in range(output.shape[1]):
+                d[i, j] = d[i, j] if output[i, j] > 0 else d[i, j] * 0
+        for j in range(output.shape[1]):
+            d_offset[j] += d[i, j]
 
 
 @_compiled
@@ -142,28 +208,28 @@ def update_joined(
             )  # fmt: skip
 
 
-@_compiled
+@_reassociating
 def sum_rows(
     starts: Integers, rows: Integers, values: Floats, d: Floats, word: int, g: Floats
 ) -> None:
     """Set `g` to the gradient of one word's weights: its row of ``X^T d``."""
     g[:] = 0
     for j in range(starts[word], starts[word + 1]):
-        of_document, value = d[rows[j]], values[j]
+        row, value = rows[j], values[j]
         for i in range(g.size):
-            g[i] += value * of_document[i]
+            g[i] += value * d[row, i]
 
 
-@_compiled
+@_reassociating
 def subtract_rows(
     starts: Integers, rows: Integers, values: Floats, d: Floats, gradient: Floats
 ) -> None:
     """Subtract ``X^T d`` from `gradient` ``(vocabulary, width)``."""
     for word in range(starts.size - 1):
         for j in range(starts[word], starts[word + 1]):
-            of_document, value = d[rows[j]], values[j]
+            row, value = rows[j], values[j]
             for i in range(gradient.shape[1]):
-                gradient[word, i] -= value * of_document[i]
+                gradient[word, i] -= value * d[row, i]
 
 
 @_compiled

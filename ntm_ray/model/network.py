@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ntm_ray.model import kernels
 from ntm_ray.model.parameters import ParameterVector, SparseGradient
+from ntm_ray.model.posterior import Posterior, PosteriorLosses, through_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,10 +157,9 @@ class Network:
             batch: The documents.
             noise: Standard normal noise ``(documents, topics)``.
         """
-        mean, log_sigma = self.posterior(batch)
-        theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
-        recons, _ = self._decode(batch, theta, gradient=False)
-        return DocumentLosses(recons=recons, kld=kl_divergence(mean, log_sigma))
+        posterior = self._sample(*self.posterior(batch), noise)
+        losses = self._decode(batch, posterior, gradient=False)
+        return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
     @torch.no_grad()
     def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
@@ -171,19 +172,18 @@ class Network:
             noise: Standard normal noise ``(documents, topics)``.
         """
         layers = self._encode(batch, training=True)
-        mean, log_sigma = self._heads(layers)
-        sigma = log_sigma.exp()
-        scaled_noise = sigma * noise
-        theta = torch.softmax(mean + scaled_noise, dim=1)
-        recons, d_theta = self._decode(batch, theta, gradient=True)
+        posterior = self._sample(*self._heads(layers), noise)
+        losses = self._decode(batch, posterior, gradient=True)
+        self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
+        return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
-        d_mean = theta * (d_theta - torch.linalg.vecdot(theta, d_theta)[:, None])
-        d_log_sigma = sigma.square_().sub_(1)
-        kld = 0.5 * (mean.square() + d_log_sigma).sub_(log_sigma, alpha=2).sum(dim=1)
-        d_log_sigma.addcmul_(d_mean, scaled_noise)
-        d_mean.add_(mean)
-        self._encode_backward(batch, layers, d_mean, d_log_sigma)
-        return DocumentLosses(recons=recons, kld=kld)
+    @staticmethod
+    def _sample(mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor) -> Posterior:
+        sigma = log_sigma.exp()
+        wide = mean.new_zeros(len(mean), mean.shape[1] + 2)
+        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :-2])
+        wide[:, -2] = 1
+        return Posterior(mean, log_sigma, sigma, noise, wide)
 
     def _heads(self, layers: list[_Layer]) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, p = layers[-1].output, self.parameters
@@ -193,13 +193,17 @@ class Network:
     def _encode(self, batch: Batch, *, training: bool) -> list[_Layer]:
         layers: list[_Layer] = []
         for name in self._layers:
-            weight = self.parameters[f"{name}_weight"]
-            linear = layers[-1].output @ weight if layers else batch.counts @ weight
+            weight, offset = (
+                self.parameters[f"{name}_{part}"] for part in ("weight", self._offset)
+            )
+            if not layers:
+                linear = (batch.counts @ self.parameters.rows)[:, : len(offset)]
+            else:
+                linear = layers[-1].output @ weight
             layer = _Layer(linear)
             if self.hyperparameters.batch_norm:
                 linear = self._normalise(name, layer, training=training)
-            linear = linear + self.parameters[f"{name}_{self._offset}"]
-            layer.output = _activate(self._activation, linear)
+            layer.output = _activate(self._activation, linear.add_(offset))
             layers.append(layer)
         return layers
 
@@ -214,7 +218,7 @@ class Network:
             mean, var = running_mean, running_var
         layer.scale = torch.rsqrt(var + BATCH_NORM_EPSILON)
         layer.normalised = (linear - mean) * layer.scale
-        return layer.normalised
+        return layer.normalised.clone()
 
     def _encode_backward(
         self, batch: Batch, layers: list[_Layer], d_mean: torch.Tensor, d_log_sigma: torch.Tensor
@@ -224,24 +228,31 @@ class Network:
         for head, d_head in (("mean", d_mean), ("log_sigma", d_log_sigma)):
             torch.mm(hidden.T, d_head, out=g[f"{head}_weight"])
             torch.sum(d_head, dim=0, out=g[f"{head}_bias"])
-        d_hidden = d_mean @ p["mean_weight"].T
+        d_hidden = self._d_output(batch, len(layers) - 1)
+        torch.mm(d_mean, p["mean_weight"].T, out=d_hidden)
         d_hidden.addmm_(d_log_sigma, p["log_sigma_weight"].T)
         for i in reversed(range(len(layers))):
             name, layer = self._layers[i], layers[i]
-            d_linear = _activate_backward(self._activation, layer.output, d_hidden)
-            torch.sum(d_linear, dim=0, out=g[f"{name}_{self._offset}"])
+            d_offset = g[f"{name}_{self._offset}"]
+            _activate_backward(self._activation, layer.output, d_hidden, d_offset)
             if layer.normalised is not None and layer.scale is not None:
-                d_linear = _normalise_backward(layer.normalised, layer.scale, d_linear)
+                _normalise_backward(layer.normalised, layer.scale, d_hidden)
             if i:
-                torch.mm(layers[i - 1].output.T, d_linear, out=g[f"{name}_weight"])
-                d_hidden = d_linear @ p[f"{name}_weight"].T
-            else:
-                self.encoder_gradient = SparseGradient(_transposed(batch), d_linear)
+                torch.mm(layers[i - 1].output.T, d_hidden, out=g[f"{name}_weight"])
+                d_input = self._d_output(batch, i - 1)
+                d_hidden = torch.mm(d_hidden, p[f"{name}_weight"].T, out=d_input)
 
-    def _decode(
-        self, batch: Batch, theta: torch.Tensor, *, gradient: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the reconstruction terms, and their gradient by theta (zeros without).
+    def _d_output(self, batch: Batch, layer: int) -> torch.Tensor:
+        """Return memory for the gradient by a layer's output; the first one's is kept."""
+        width = self.hyperparameters.layer_sizes[layer]
+        if layer:
+            return self.parameters.flat.new_empty(len(batch), width)
+        d = self.parameters.flat.new_zeros(len(batch), self.parameters.rows.shape[1])
+        self.encoder_gradient = SparseGradient(_transposed(batch), d)
+        return d[:, :width]
+
+    def _decode(self, batch: Batch, posterior: Posterior, *, gradient: bool) -> PosteriorLosses:
+        """Return losses and their gradients, and leave that of the decoder in `self.gradient`.
 
         recons_d = n_d logsumexp(logits_d) - sum_w x_dw logit_dw. The sparse sum comes from X W,
         which the gradient needs too. With E = exp(logits) and s its row sums, the gradient by
@@ -253,31 +264,25 @@ class Network:
         Softmax needs no greatest logit taken off unless exponentials overflow or all but vanish,
         which their sums show; then it is done all over with it taken off.
         """
-        decoder, topics = self.parameters.matrix, theta.shape[1]
-        wide = torch.nn.functional.pad(theta, (0, 2))
-        wide[:, topics] = 1
-        counts_decoder = batch.counts @ decoder
-        recons = -torch.linalg.vecdot(counts_decoder, wide)
-        d_theta = -counts_decoder[:, :topics]
-        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
-        exact = self.device.type != "cpu"
-        for tile in _tiles(len(batch), self._tile_documents):
-            tokens, of_tile = batch.tokens[tile], wide[tile]
-            chunks, product, highest = self._exponentials(of_tile, exact=exact)
-            if not exact and not _in_range(product[:, -1]):
-                chunks, product, highest = self._exponentials(of_tile, exact=True)
-            total = product[:, -1]
-            recons[tile].addcmul_(tokens, total.log().add_(highest))
+        sparse_product = batch.counts @ self.parameters.matrix
+        tiles = _tiles(len(batch), self._tile_documents)
+        parts = []
+        for tile in tiles:
+            whole = len(tiles) == 1
+            of_tile = posterior if whole else posterior[tile]
+            chunks, product, highest = self._exponentials(of_tile.wide)
+            tokens = batch.tokens if whole else batch.tokens[tile]
+            sparse = sparse_product if whole else sparse_product[tile]
+            part = through_posterior(product, highest, sparse, tokens, of_tile)
+            parts.append(part)
             if gradient:
-                scale = (tokens / total)[:, None]
-                d_theta[tile].addcmul_(scale, product[:, :topics])
-                scaled = scale * of_tile
                 for words, exp in chunks:
                     d_words = self.gradient.matrix[words]
-                    torch.addmm(d_words, exp.T, scaled, beta=int(tile.start > 0), out=d_words)
+                    beta = int(tile.start > 0)
+                    torch.addmm(d_words, exp.T, part.scaled, beta=beta, out=d_words)
         if gradient:
-            _transposed(batch).subtract_product(wide, self.gradient.matrix)
-        return recons, d_theta
+            _transposed(batch).subtract_product(posterior.wide, self.gradient.matrix)
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
     @property
     def _tile_documents(self) -> int:
@@ -285,12 +290,12 @@ class Network:
         return max(1, min(_TILE_DOCUMENTS, _TILE_BYTES // row))
 
     def _exponentials(
-        self, wide: torch.Tensor, *, exact: bool
-    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor | float]:
+        self, wide: torch.Tensor
+    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor]:
         """Return E of some documents, its product with the decoder, and what logits were lowered.
 
         E is in chunks: which words, and ``(documents, words)``. The product is ``(documents,
-        topics + 2)``. `exact` lowers logits by each document's greatest, ``(documents,)``.
+        topics + 2)``, what logits were lowered by ``(documents,)``.
         """
         documents, vocabulary = len(wide), self.hyperparameters.feature_dim
         if self._exp.numel() < documents * vocabulary:
@@ -301,15 +306,19 @@ class Network:
             flat = self._exp[documents * words.start : documents * words.stop]
             chunks.append((words, flat.view(documents, words.stop - words.start)))
 
-        decoder, product = self.parameters.matrix, torch.zeros_like(wide)
-        if not exact:
+        decoder, highest = self.parameters.matrix, wide.new_zeros(documents)
+        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
+        if self.device.type == "cpu":
+            product = torch.zeros_like(wide)
             for words, exp in chunks:
                 torch.mm(wide, decoder[words].T, out=exp)
                 product.addmm_(exp.exp_(), decoder[words])
-            return chunks, product, 0.0
+            if _in_range(product[:, -1]):
+                return chunks, product, highest
         for words, exp in chunks:
             torch.mm(wide, decoder[words].T, out=exp)
         highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
+        product = torch.zeros_like(wide)
         for words, exp in chunks:
             product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
         return chunks, product, highest
@@ -371,18 +380,31 @@ def _activate(activation: Activation, linear: torch.Tensor) -> torch.Tensor:
 
 
 def _activate_backward(
-    activation: Activation, output: torch.Tensor, d_output: torch.Tensor
-) -> torch.Tensor:
+    activation: Activation, output: torch.Tensor, d: torch.Tensor, d_offset: torch.Tensor
+) -> None:
+    """Take `d` back through an activation in place, and sum it into `d_offset`."""
+    if d.is_cpu:
+        number = {"sigmoid": kernels.SIGMOID, "tanh": kernels.TANH, "relu": kernels.RELU}
+        arrays = (tensor.numpy() for tensor in (output, d, d_offset))
+        kernels.through_activation(number[activation], *arrays)
+        return
     if activation == "sigmoid":
-        return d_output * output * (1 - output)
-    if activation == "tanh":
-        return d_output * (1 - output.square())
-    return d_output * (output > 0)
+        d.mul_(output * (1 - output))
+    elif activation == "tanh":
+        d.mul_(1 - output.square())
+    else:
+        d.mul_(output > 0)
+    torch.sum(d, dim=0, out=d_offset)
 
 
-def _normalise_backward(
-    normalised: torch.Tensor, scale: torch.Tensor, d_normalised: torch.Tensor
-) -> torch.Tensor:
-    """Take a gradient back through ``normalised = (x - mean(x)) / sqrt(var(x) + epsilon)``."""
-    along = (d_normalised * normalised).mean(dim=0)
-    return scale * (d_normalised - d_normalised.mean(dim=0) - normalised * along)
+def _normalise_backward(normalised: torch.Tensor, scale: torch.Tensor, d: torch.Tensor) -> None:
+    """Take `d` back, in place, through ``normalised = (x - mean(x)) / sqrt(var(x) + epsilon)``."""
+    along = (d * normalised).mean(dim=0)
+    d.sub_(d.mean(dim=0)).sub_(normalised * along).mul_(scale)
+
+
+def _joined(parts: list[PosteriorLosses]) -> PosteriorLosses:
+    names = ("recons", "kld", "scaled", "d_mean", "d_log_sigma")
+    return PosteriorLosses(
+        **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    )

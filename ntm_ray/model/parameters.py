@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
+# Rows of the sparse weight are read and changed one by one: none ends in half a vector.
+_ROW_ALIGNMENT = 32
 
 
 class ParameterVector:
@@ -35,6 +37,7 @@ class ParameterVector:
         sparse_end: Where in `flat` the weight `sparse` ends; 0 without one.
         weights_end: Where in `flat` the weights end that are not joined.
         others_end: Where in `flat` the parameters end that are not joined.
+        rows: The weight `sparse`, its rows filled up with zeros; ``(0, 0)`` without one.
         matrix: The joined matrix; ``(0, 2)`` without one.
     """
 
@@ -54,21 +57,29 @@ class ParameterVector:
         end = self.weights_end = self.sparse_end = 0
         for name in sorted(alone, key=lambda name: not name.endswith("_weight")):
             starts[name] = end
+            if name == sparse:
+                rows, width = shapes[name]
+                stride = -(-width // _ROW_ALIGNMENT) * _ROW_ALIGNMENT
+                end = self.sparse_end = self.weights_end = rows * stride
+                continue
             end += -(-math.prod(shapes[name]) // _ALIGNMENT) * _ALIGNMENT
             if name.endswith("_weight"):
                 self.weights_end = end
-            if name == sparse:
-                self.sparse_end = end
         self.others_end = end
-        rows, width = shapes[joined[0]] if joined else (0, 0)
-        self.flat = torch.zeros(end + rows * (width + 2), dtype=dtype, device=device)
-        self.matrix = self.flat[end:].view(rows, width + 2)
+        height, across = shapes[joined[0]] if joined else (0, 0)
+        self.flat = torch.zeros(end + height * (across + 2), dtype=dtype, device=device)
+        self.matrix = self.flat[end:].view(height, across + 2)
         views = {
             name: self.flat[start : start + math.prod(shapes[name])].view(shapes[name])
             for name, start in starts.items()
+            if name != sparse
         }
+        rows, width = shapes[sparse] if sparse else (0, 0)
+        self.rows = self.flat[: self.sparse_end].view(rows, -1 if rows else 0)
+        if sparse:
+            views[sparse] = self.rows[:, :width]
         if joined:
-            views |= {joined[0]: self.matrix[:, :width], joined[1]: self.matrix[:, width]}
+            views |= {joined[0]: self.matrix[:, :across], joined[1]: self.matrix[:, across]}
         self._views = {name: views[name] for name in shapes}
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -91,12 +102,12 @@ class SparseGradient:
 
     Attributes:
         transposed: The counts X, transposed, ``(vocabulary, documents)``.
-        d: Gradient by the product ``(documents, width)``.
+        d: Gradient by the product ``(documents, width)``, as wide as the filled up rows.
     """
 
     transposed: SparseRows
     d: torch.Tensor
 
     def dense(self) -> torch.Tensor:
-        """Return the gradient, ``(vocabulary, width)``."""
+        """Return the gradient, ``(vocabulary, width)``, as wide as the filled up rows."""
         return self.transposed @ self.d
