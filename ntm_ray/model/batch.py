@@ -45,14 +45,26 @@ class SparseRows:
             include_last_offset=True,
         )
 
+
+@dataclass(frozen=True)
+class Transposed:
+    """The transpose of some documents' counts, without its empty rows.
+
+    Attributes:
+        words: The words that occur, in order, ``(words,)``.
+        rows: Their rows, ``(words, documents)``.
+    """
+
+    words: torch.Tensor
+    rows: SparseRows
+
     def subtract_product(self, dense: torch.Tensor, out: torch.Tensor) -> None:
-        """Subtract the product with `dense` ``(columns, width)`` from `out` ``(rows, width)``."""
+        """Subtract the product with `dense` ``(documents, width)`` from all words' rows `out`."""
+        product = self.rows @ dense
         if out.is_cpu:
-            # Only rows that have entries are touched, which are few.
-            tensors = (self.starts, self.columns, self.values, dense, out)
-            kernels.subtract_rows(*(tensor.numpy() for tensor in tensors))
+            kernels.subtract_rows(self.words.numpy(), product.numpy(), out.numpy())
         else:
-            out.sub_(self @ dense)
+            out.index_add_(0, self.words, product, alpha=-1)
 
 
 @dataclass(frozen=True)
@@ -61,12 +73,12 @@ class Batch:
 
     Attributes:
         counts: The counts, ``(documents, vocabulary)``.
-        transposed: The same, ``(vocabulary, documents)``; only for training.
+        transposed: The same, transposed; only for training.
         tokens: Number of tokens of each document, ``(documents,)``.
     """
 
     counts: SparseRows
-    transposed: SparseRows | None
+    transposed: Transposed | None
     tokens: torch.Tensor
 
     @classmethod
@@ -88,12 +100,18 @@ class Batch:
                 values=torch.tensor(values, dtype=dtype, device=device),
             )
 
-        columns = counts.tocsc() if transposed else None
+        words = None
+        if transposed:
+            columns = counts.tocsc()
+            occurring = np.flatnonzero(np.diff(columns.indptr)).astype(np.int32)
+            starts = np.append(columns.indptr[occurring], columns.indptr[-1])
+            words = Transposed(
+                words=torch.tensor(occurring, device=device),
+                rows=rows(starts, columns.indices, columns.data),
+            )
         return cls(
             counts=rows(counts.indptr, counts.indices, counts.data),
-            transposed=rows(columns.indptr, columns.indices, columns.data)
-            if columns is not None
-            else None,
+            transposed=words,
             tokens=torch.tensor(
                 np.asarray(counts.sum(axis=1)).ravel(), dtype=dtype, device=device
             ),
@@ -111,10 +129,10 @@ class Batch:
         columns, word_rows = np.empty((2, entries), dtype=np.int32)
         values, word_values = np.empty((2, entries), dtype=np.float32)
         tokens = np.empty(len(documents), dtype=np.float32)
-        word_starts = np.empty(counts.shape[1] + 1, dtype=np.int32)
-        kernels.gather(
-            counts.indptr, counts.indices, counts.data, documents,
-            starts, columns, values, tokens, word_starts, word_rows, word_values,
+        words, word_starts = np.empty((2, min(entries, counts.shape[1]) + 1), dtype=np.int32)
+        found = kernels.gather(
+            counts.indptr, counts.indices, counts.data, documents, counts.shape[1],
+            starts, columns, values, tokens, words, word_starts, word_rows, word_values,
         )  # fmt: skip
 
         def rows(*arrays: np.ndarray) -> SparseRows:
@@ -122,7 +140,10 @@ class Batch:
 
         return cls(
             counts=rows(starts, columns, values),
-            transposed=rows(word_starts, word_rows, word_values),
+            transposed=Transposed(
+                words=torch.from_numpy(words[:found]).to(device),
+                rows=rows(word_starts[: found + 1], word_rows, word_values),
+            ),
             tokens=torch.from_numpy(tokens).to(device),
         )
 

@@ -66,10 +66,11 @@ class CpuOptimizer:
         self._weights = [array[begin:middle] for array in arrays]
         self._others = [array[middle:end] for array in arrays]
         self._matrix = [array[end:].reshape(parameters.matrix.shape) for array in arrays]
+        self._width = parameters.matrix_width
         self._splits = (middle - begin, end - begin)
         shape = parameters.rows.shape
         self._rows = [array[:begin].reshape(shape) for array in arrays]
-        self._all_words = np.arange(shape[0] + 1, dtype=np.int32)
+        self._all_words = np.arange(shape[0], dtype=np.int32)
         self._last = np.zeros(shape[0], dtype=np.int64)
         streamed = self._rule == kernels.ADAM
         self._gradient = np.zeros(shape if streamed else (0, 0), dtype=np.float32)
@@ -81,7 +82,7 @@ class CpuOptimizer:
     def prepare(self, batch: Batch) -> None:
         """Bring the parameters that `batch` reads up to date."""
         if batch.transposed is not None:
-            self._refresh(batch.transposed.starts.numpy())
+            self._refresh(batch.transposed.words.numpy())
 
     def settle(self) -> None:
         """Bring all parameters and `state_tensors` up to date."""
@@ -106,7 +107,7 @@ class CpuOptimizer:
         if self._decay:
             w, a, b = self._matrix
             g = matrix.reshape(w.shape)
-            kernels.update_joined(self._rule, w, g, a, b, self._decay, self._settings)
+            kernels.update_joined(self._rule, self._width, w, g, a, b, self._decay, self._settings)
         else:
             self._update(self._matrix, matrix, 0.0)
 
@@ -117,28 +118,23 @@ class CpuOptimizer:
         self.steps = steps
         self._last.fill(steps)
 
-    def _refresh(self, starts: NDArray[np.int32]) -> None:
+    def _refresh(self, words: NDArray[np.int32]) -> None:
         if self._falls_behind:
             w, a, b = self._rows
             kernels.refresh_rows(
-                self._rule, starts, w, a, b, self._last, self.steps, self._decay, self._settings
+                self._rule, words, w, a, b, self._last, self.steps, self._decay, self._settings
             )
 
     def _step_rows(self, sparse: SparseGradient) -> None:
-        transposed = sparse.transposed
-        starts, rows = transposed.starts.numpy(), transposed.columns.numpy()
-        values, d = transposed.values.numpy(), sparse.d.numpy()
-        w, a, b = self._rows
-        if self._rule != kernels.ADAM:
-            kernels.update_rows(
-                self._rule, starts, rows, values, d, w, a, b, self._last, self.steps,
-                self._decay, self._settings,
-            )  # fmt: skip
-            return
-        gradient = self._gradient
-        kernels.scatter_rows(starts, rows, values, d, gradient)
-        self._update(self._rows, gradient, self._decay)
-        kernels.clear_rows(starts, gradient)
+        words, rows = sparse.words.numpy(), sparse.rows().numpy()
+        if self._rule == kernels.ADAM:
+            kernels.set_rows(words, rows, self._gradient)
+            self._update(self._rows, self._gradient, self._decay)
+            kernels.clear_rows(words, self._gradient)
+        else:
+            w, a, b = self._rows
+            kernels.update_rows(self._rule, words, w, rows, a, b, self._decay, self._settings)
+            self._last[words] = self.steps
 
     def _update(
         self, arrays: list[NDArray[np.float32]], g: NDArray[np.float32], decay: float

@@ -28,7 +28,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 SIGMOID, TANH, RELU = range(3)
 SGD, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(5)
 
-_HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
+_ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (0, 0.5, 1, 2))
 # Python's floats are float64 to numba: one of them in a loop doubles the width of all of it.
 _BETA1, _BETA2, _NEW1, _NEW2 = (np.float32(x) for x in (0.9, 0.999, 0.1, 0.001))
 _ADAM_EPSILON, _ADAGRAD_EPSILON = np.float32(1e-8), np.float32(1e-7)
@@ -51,14 +51,16 @@ def gather(
     columns: Integers,
     values: Floats,
     chosen: Integers,
+    vocabulary: int,
     row_starts: Integers,
     row_columns: Integers,
     row_values: Floats,
     sums: Floats,
+    words: Integers,
     word_starts: Integers,
     word_rows: Integers,
     word_values: Floats,
-) -> None:
+) -> int:
     """Copy some rows of a CSR matrix, and make their transpose and the sums of their values.
 
     Args:
@@ -66,36 +68,46 @@ def gather(
         columns: Of each entry.
         values: Of each entry.
         chosen: Which rows, in which order, ``(batch,)``.
+        vocabulary: Number of columns.
         row_starts: Of the chosen rows, ``(batch + 1,)``; this is already known.
         row_columns: To be filled, as all that follows.
         row_values: Of each entry of the chosen rows.
         sums: Of the values of each chosen row, ``(batch,)``.
-        word_starts: Of the transpose's rows, ``(vocabulary + 1,)``.
+        words: The words that occur, in order; with room for one a column or one an entry.
+        word_starts: Of the transpose's row of each word that occurs, and the end.
         word_rows: Of each entry of the transpose.
         word_values: Of each entry of the transpose.
+
+    Returns:
+        The number of words that occur.
+
     """
-    word_starts[:] = 0
+    place = np.zeros(vocabulary, np.int32)
     end = 0
     for i in range(chosen.size):
         total = np.float32(0)
         for j in range(starts[chosen[i]], starts[chosen[i] + 1]):
-            column, value = columns[j], values[j]
+            column, value = np.uint32(columns[j]), values[j]
             row_columns[end], row_values[end] = column, value
-            word_starts[column] += 1
+            place[column] += 1
             total += value
             end += 1
         sums[i] = total
-    # A counting sort: from here each word's place is the end of its entries, which are filled
-    # from behind, so that in the end it is their start.
-    place = np.int32(0)
-    for word in range(word_starts.size):
-        place += word_starts[word]
-        word_starts[word] = place
-    for i in range(chosen.size - 1, -1, -1):
+    # A counting sort.
+    found, begin = 0, np.int32(0)
+    for word in range(vocabulary):
+        if place[word] > 0:
+            words[found], word_starts[found] = word, begin
+            begin, place[word] = begin + place[word], begin
+            found += 1
+    word_starts[found] = begin
+    for i in range(chosen.size):
         for j in range(row_starts[i], row_starts[i + 1]):
-            place = word_starts[row_columns[j]] - 1
-            word_starts[row_columns[j]] = place
-            word_rows[place], word_values[place] = i, row_values[j]
+            column = np.uint32(row_columns[j])
+            to = np.uint32(place[column])
+            word_rows[to], word_values[to] = i, row_values[j]
+            place[column] += 1
+    return found
 
 
 @_reassociating
@@ -121,7 +133,7 @@ def through_posterior(
         total = product[d, topics + 1]
         scale = tokens[d] / total
         sparse, along, divergence = total * 0, total * 0, total * 0
-        for k in range(topics + 2):
+        for k in range(wide.shape[1]):
             scaled[d, k] = scale * wide[d, k]
             sparse += sparse_product[d, k] * wide[d, k]
         for k in range(topics):
@@ -156,176 +168,186 @@ def through_activation(activation: int, output: Floats, d: Floats, d_offset: Flo
             d_offset[j] += d[i, j]
 
 
+# One element's step: weight, gradient, state and settings to new weight and state. A loop over
+# such a function becomes vector instructions; a call for every row of a matrix would cost more
+# than the row.
+
+
+@_compiled
+def _sgd(w: Any, g: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
+    return w - rate * (min(max(rescale * g, -clip), clip) + wd * w)
+
+
+@_compiled
+def _adam(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
+    x = min(max(rescale * g + wd * w, -clip), clip)
+    a += _NEW1 * (x - a)
+    b = _BETA2 * b + _NEW2 * x * x
+    return w - rate * a / (np.sqrt(b) + _ADAM_EPSILON), a, b
+
+
+@_compiled
+def _adagrad(w: Any, g: Any, a: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
+    x = min(max(rescale * g, -clip), clip)
+    a += x * x
+    return (_ONE - rate * wd) * w - rate * x / np.sqrt(a + _ADAGRAD_EPSILON), a
+
+
+@_compiled
+def _adadelta(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, wd: Any) -> Any:
+    x = min(max(rescale * g, -clip), clip)
+    a = _BETA1 * a + _NEW1 * x * x
+    delta = np.sqrt((b + _ADADELTA_EPSILON) / (a + _ADADELTA_EPSILON)) * x
+    b = _BETA1 * b + _NEW1 * delta * delta
+    return (_ONE - wd) * w - delta, a, b
+
+
+@_compiled
+def _rmsprop(w: Any, g: Any, a: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
+    x = min(max(rescale * g + wd * w, -clip), clip)
+    a = _BETA1 * a + _NEW1 * x * x
+    return w - rate * x / np.sqrt(a + _RMSPROP_EPSILON), a
+
+
 @_compiled
 def update(
     rule: int, w: Floats, g: Floats, a: Floats, b: Floats, decay: float, settings: Floats
 ) -> None:
     """Change weights `w` and state `a` and `b` by the gradient `g`, all ``(n,)``."""
-    rescale, clip, rate = settings[0], settings[1], settings[2]
-    wd = np.float32(decay)
+    rescale, clip, rate, wd = settings[0], settings[1], settings[2], np.float32(decay)
     if rule == SGD:
         for i in range(w.size):
-            x = min(max(rescale * g[i], -clip), clip)
-            w[i] -= rate * (x + wd * w[i])
+            w[i] = _sgd(w[i], g[i], rescale, clip, rate, wd)
     elif rule == ADAM:
         for i in range(w.size):
-            x = min(max(rescale * g[i] + wd * w[i], -clip), clip)
-            a[i] += _NEW1 * (x - a[i])
-            b[i] = _BETA2 * b[i] + _NEW2 * x * x
-            w[i] -= rate * a[i] / (np.sqrt(b[i]) + _ADAM_EPSILON)
+            w[i], a[i], b[i] = _adam(w[i], g[i], a[i], b[i], rescale, clip, rate, wd)
     elif rule == ADAGRAD:
-        keep = _ONE - rate * wd
         for i in range(w.size):
-            x = min(max(rescale * g[i], -clip), clip)
-            a[i] += x * x
-            w[i] = keep * w[i] - rate * x / np.sqrt(a[i] + _ADAGRAD_EPSILON)
+            w[i], a[i] = _adagrad(w[i], g[i], a[i], rescale, clip, rate, wd)
     elif rule == ADADELTA:
-        keep = _ONE - wd
         for i in range(w.size):
-            x = min(max(rescale * g[i], -clip), clip)
-            a[i] = _BETA1 * a[i] + _NEW1 * x * x
-            delta = np.sqrt((b[i] + _ADADELTA_EPSILON) / (a[i] + _ADADELTA_EPSILON)) * x
-            b[i] = _BETA1 * b[i] + _NEW1 * delta * delta
-            w[i] = keep * w[i] - delta
+            w[i], a[i], b[i] = _adadelta(w[i], g[i], a[i], b[i], rescale, clip, wd)
     else:
         for i in range(w.size):
-            x = min(max(rescale * g[i] + wd * w[i], -clip), clip)
-            a[i] = _BETA1 * a[i] + _NEW1 * x * x
-            w[i] -= rate * x / np.sqrt(a[i] + _RMSPROP_EPSILON)
+            w[i], a[i] = _rmsprop(w[i], g[i], a[i], rescale, clip, rate, wd)
+
+
+@_compiled
+def update_rows(
+    rule: int,
+    words: Integers,
+    w: Floats,
+    g: Floats,
+    a: Floats,
+    b: Floats,
+    decay: float,
+    settings: Floats,
+) -> None:
+    """Change the rows `words` of `w`, `a` and `b` by the rows of `g` ``(words, width)``."""
+    rescale, clip, rate, wd = settings[0], settings[1], settings[2], np.float32(decay)
+    for j in range(words.size):
+        r = np.uint32(words[j])
+        if rule == SGD:
+            for i in range(w.shape[1]):
+                w[r, i] = _sgd(w[r, i], g[j, i], rescale, clip, rate, wd)
+        elif rule == ADAGRAD:
+            for i in range(w.shape[1]):
+                w[r, i], a[r, i] = _adagrad(w[r, i], g[j, i], a[r, i], rescale, clip, rate, wd)
+        elif rule == ADADELTA:
+            for i in range(w.shape[1]):
+                w[r, i], a[r, i], b[r, i] = _adadelta(
+                    w[r, i], g[j, i], a[r, i], b[r, i], rescale, clip, wd
+                )
+        else:
+            for i in range(w.shape[1]):
+                w[r, i], a[r, i] = _rmsprop(w[r, i], g[j, i], a[r, i], rescale, clip, rate, wd)
+
+
+@_compiled
+def refresh_rows(
+    rule: int,
+    words: Integers,
+    w: Floats,
+    a: Floats,
+    b: Floats,
+    last: NDArray[np.int64],
+    step: int,
+    decay: float,
+    settings: Floats,
+) -> None:
+    """Bring the rows `words` up to `step`: they had no gradient since the step `last`.
+
+    What m steps without a gradient do is a power of what one does, but for rmsprop with weight
+    decay, whose m steps are done one by one.
+    """
+    rescale, clip, rate, wd = settings[0], settings[1], settings[2], np.float32(decay)
+    shrink = 1.0 - (1.0 if rule == ADADELTA else np.float64(rate)) * decay
+    for j in range(words.size):
+        r = np.uint32(words[j])
+        missed = step - last[r]
+        if missed == 0:
+            continue
+        last[r] = step
+        if rule == RMSPROP and decay != 0.0:
+            for _ in range(missed):
+                for i in range(w.shape[1]):
+                    w[r, i], a[r, i] = _rmsprop(w[r, i], _ZERO, a[r, i], rescale, clip, rate, wd)
+            continue
+        if rule in (RMSPROP, ADADELTA):
+            kept = np.float32(0.9**missed)
+            for i in range(w.shape[1]):
+                a[r, i] *= kept
+            if rule == ADADELTA:
+                for i in range(w.shape[1]):
+                    b[r, i] *= kept
+        if decay != 0.0:
+            shrunk = np.float32(shrink**missed)
+            for i in range(w.shape[1]):
+                w[r, i] *= shrunk
 
 
 @_compiled
 def update_joined(
-    rule: int, w: Floats, g: Floats, a: Floats, b: Floats, decay: float, settings: Floats
+    rule: int,
+    width: int,
+    w: Floats,
+    g: Floats,
+    a: Floats,
+    b: Floats,
+    decay: float,
+    settings: Floats,
 ) -> None:
-    """Do as :func:`update` for a joined ``(rows, width + 2)``, whose bias is not decayed."""
-    width = w.shape[1] - 2
+    """Do as :func:`update` for a joined matrix, of which only `width` columns are decayed."""
     for row in range(w.shape[0]):
-        for begin, end, of_part in ((0, width, decay), (width, width + 1, 0.0)):
+        for begin, end, of_part in ((0, width, decay), (width, w.shape[1], 0.0)):
             update(
                 rule, w[row, begin:end], g[row, begin:end], a[row, begin:end], b[row, begin:end],
                 of_part, settings,
             )  # fmt: skip
 
 
-@_reassociating
-def sum_rows(
-    starts: Integers, rows: Integers, values: Floats, d: Floats, word: int, g: Floats
-) -> None:
-    """Set `g` to the gradient of one word's weights: its row of ``X^T d``."""
-    g[:] = 0
-    for j in range(starts[word], starts[word + 1]):
-        row, value = rows[j], values[j]
-        for i in range(g.size):
-            g[i] += value * d[row, i]
-
-
-@_reassociating
-def subtract_rows(
-    starts: Integers, rows: Integers, values: Floats, d: Floats, gradient: Floats
-) -> None:
-    """Subtract ``X^T d`` from `gradient` ``(vocabulary, width)``."""
-    for word in range(starts.size - 1):
-        for j in range(starts[word], starts[word + 1]):
-            row, value = rows[j], values[j]
-            for i in range(gradient.shape[1]):
-                gradient[word, i] -= value * d[row, i]
+@_compiled
+def subtract_rows(words: Integers, rows: Floats, out: Floats) -> None:
+    """Subtract `rows` ``(words, width)`` from the rows `words` of `out`."""
+    for j in range(words.size):
+        r = np.uint32(words[j])
+        for i in range(out.shape[1]):
+            out[r, i] -= rows[j, i]
 
 
 @_compiled
-def scatter_rows(
-    starts: Integers, rows: Integers, values: Floats, d: Floats, gradient: Floats
-) -> None:
-    """Set the rows of `gradient` whose word occurs to ``X^T d`` and leave the others alone."""
-    for word in range(starts.size - 1):
-        if starts[word] < starts[word + 1]:
-            sum_rows(starts, rows, values, d, word, gradient[word])
+def set_rows(words: Integers, rows: Floats, out: Floats) -> None:
+    """Set the rows `words` of `out` to `rows` ``(words, width)``."""
+    for j in range(words.size):
+        r = np.uint32(words[j])
+        for i in range(out.shape[1]):
+            out[r, i] = rows[j, i]
 
 
 @_compiled
-def clear_rows(starts: Integers, gradient: Floats) -> None:
-    """Set the rows of `gradient` whose word occurs to zero."""
-    for word in range(starts.size - 1):
-        if starts[word] < starts[word + 1]:
-            gradient[word] = 0
-
-
-@_compiled
-def update_rows(
-    rule: int,
-    starts: Integers,
-    rows: Integers,
-    values: Floats,
-    d: Floats,
-    w: Floats,
-    a: Floats,
-    b: Floats,
-    last: NDArray[np.int64],
-    step: int,
-    decay: float,
-    settings: Floats,
-) -> None:
-    """Do step number `step` for the rows of `w`, `a` and `b` whose word occurs.
-
-    Args:
-        rule: Which optimizer.
-        starts: Of each word's entries, ``(vocabulary + 1,)``.
-        rows: Document of each entry.
-        values: Count of each entry.
-        d: Gradient by the product of counts and weights, ``(documents, width)``.
-        w: Weights, ``(vocabulary, width)``.
-        a: First array of state, as `w`.
-        b: Second array of state, as `w`.
-        last: The step that each row is up to date with, ``(vocabulary,)``.
-        step: Number of this step, from 1.
-        decay: Weight decay.
-        settings: See above.
-    """
-    g = np.empty(w.shape[1], np.float32)
-    for word in range(starts.size - 1):
-        if starts[word] < starts[word + 1]:
-            sum_rows(starts, rows, values, d, word, g)
-            update(rule, w[word], g, a[word], b[word], decay, settings)
-            last[word] = step
-
-
-@_compiled
-def refresh_rows(
-    rule: int,
-    starts: Integers,
-    w: Floats,
-    a: Floats,
-    b: Floats,
-    last: NDArray[np.int64],
-    step: int,
-    decay: float,
-    settings: Floats,
-) -> None:
-    """Bring the rows whose word occurs up to `step`: they had no gradient since `last`.
-
-    What m steps without a gradient do is a power of what one does, but for rmsprop with weight
-    decay, whose m steps are done one by one. Arguments as for :func:`update_rows`.
-    """
-    rate = np.float64(settings[2])
-    shrink = 1.0 - (1.0 if rule == ADADELTA else rate) * decay
-    none = np.zeros(w.shape[1], np.float32)
-    for word in range(starts.size - 1):
-        missed = step - last[word]
-        if starts[word] == starts[word + 1] or missed == 0:
-            continue
-        last[word] = step
-        if rule == RMSPROP and decay != 0.0:
-            for _ in range(missed):
-                update(rule, w[word], none, a[word], b[word], decay, settings)
-            continue
-        kept = np.float32(0.9**missed)
-        if rule in (RMSPROP, ADADELTA):
-            for i in range(none.size):
-                a[word, i] *= kept
-        if rule == ADADELTA:
-            for i in range(none.size):
-                b[word, i] *= kept
-        if decay != 0.0:
-            shrunk = np.float32(shrink**missed)
-            for i in range(none.size):
-                w[word, i] *= shrunk
+def clear_rows(words: Integers, out: Floats) -> None:
+    """Set the rows `words` of `out` to zero."""
+    for j in range(words.size):
+        r = np.uint32(words[j])
+        for i in range(out.shape[1]):
+            out[r, i] = _ZERO

@@ -26,7 +26,7 @@ from ntm_ray.model.posterior import Posterior, PosteriorLosses, through_posterio
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ntm_ray.model.batch import Batch, SparseRows
+    from ntm_ray.model.batch import Batch, Transposed
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
 
 INITIAL_SCALE = 0.07
@@ -105,7 +105,7 @@ class Network:
             joined=("projection_weight", "projection_bias"),
         )
         # The decoder multiplies by weight, bias and ones in one product: see _decode.
-        self.parameters.matrix[:, -1] = 1
+        self.parameters.matrix[:, hyperparameters.num_topics + 1] = 1
         self.gradient = self.parameters.gradient()
         self.encoder_gradient: SparseGradient | None = None
         self.running = ParameterVector(running, dtype=dtype, device=self.device)
@@ -177,12 +177,14 @@ class Network:
         self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
-    @staticmethod
-    def _sample(mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor) -> Posterior:
+    def _sample(
+        self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor
+    ) -> Posterior:
         sigma = log_sigma.exp()
-        wide = mean.new_zeros(len(mean), mean.shape[1] + 2)
-        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :-2])
-        wide[:, -2] = 1
+        wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
+        topics = mean.shape[1]
+        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :topics])
+        wide[:, topics] = 1
         return Posterior(mean, log_sigma, sigma, noise, wide)
 
     def _heads(self, layers: list[_Layer]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -313,7 +315,7 @@ class Network:
             for words, exp in chunks:
                 torch.mm(wide, decoder[words].T, out=exp)
                 product.addmm_(exp.exp_(), decoder[words])
-            if _in_range(product[:, -1]):
+            if _in_range(product[:, self.hyperparameters.num_topics + 1]):
                 return chunks, product, highest
         for words, exp in chunks:
             torch.mm(wide, decoder[words].T, out=exp)
@@ -365,7 +367,7 @@ def kl_divergence(mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
     return -0.5 * (1 - mean.square() + 2 * log_sigma - torch.exp(2 * log_sigma)).sum(dim=1)
 
 
-def _transposed(batch: Batch) -> SparseRows:
+def _transposed(batch: Batch) -> Transposed:
     if batch.transposed is None:
         raise ValueError(
             "a batch for training needs its transpose: Batch.of(..., transposed=True)"

@@ -63,11 +63,11 @@ class Optimizer:
         parameters = self._parameters
         begin, middle, end = parameters.sparse_end, parameters.weights_end, parameters.others_end
         if sparse is not None:
-            self._step(slice(0, begin), sparse.dense().view(-1), decayed=True)
+            self._step(slice(0, begin), sparse.dense(len(parameters.rows)).view(-1), decayed=True)
         self._step(slice(begin, middle), gradient[: middle - begin], decayed=True)
         self._step(slice(middle, end), gradient[middle - begin : end - begin], decayed=False)
-        width = parameters.matrix.shape[1] - 2
-        matrix = gradient[end - begin :].view(-1, width + 2)
+        width = parameters.matrix_width
+        matrix = gradient[end - begin :].view(parameters.matrix.shape)
         for columns, decayed in ((slice(width), True), (slice(width, width + 1), False)):
             self._step(slice(end, None), matrix, decayed=decayed, columns=columns)
 

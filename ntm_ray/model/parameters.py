@@ -11,12 +11,13 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ntm_ray.model.batch import SparseRows
+    from ntm_ray.model.batch import Transposed
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
 # Rows of the sparse weight are read and changed one by one: none ends in half a vector.
 _ROW_ALIGNMENT = 32
+_JOINED_ALIGNMENT = 8
 
 
 class ParameterVector:
@@ -30,7 +31,7 @@ class ParameterVector:
         sparse: Name of the weight ``(rows, width)`` whose gradient touches few rows, if there is
             one; it must be the first weight, and so lies first.
         joined: Names of a weight ``(rows, width)`` and a bias ``(rows,)``, if there are such, that
-            lie side by side as one matrix ``(rows, width + 2)``, with a last column of their own.
+            lie side by side as one matrix, with at least one more column.
 
     Attributes:
         flat: All of them: `sparse`, other weights, other parameters, and the joined matrix.
@@ -38,7 +39,8 @@ class ParameterVector:
         weights_end: Where in `flat` the weights end that are not joined.
         others_end: Where in `flat` the parameters end that are not joined.
         rows: The weight `sparse`, its rows filled up with zeros; ``(0, 0)`` without one.
-        matrix: The joined matrix; ``(0, 2)`` without one.
+        matrix: The joined matrix, ``(rows, at least width + 2)``; without rows if there is none.
+        matrix_width: Its columns up to the bias.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class ParameterVector:
                 self.weights_end = end
         self.others_end = end
         height, across = shapes[joined[0]] if joined else (0, 0)
-        self.flat = torch.zeros(end + height * (across + 2), dtype=dtype, device=device)
-        self.matrix = self.flat[end:].view(height, across + 2)
+        stride = -(-(across + 2) // _JOINED_ALIGNMENT) * _JOINED_ALIGNMENT
+        self.flat = torch.zeros(end + height * stride, dtype=dtype, device=device)
+        self.matrix = self.flat[end:].view(height, stride)
         views = {
             name: self.flat[start : start + math.prod(shapes[name])].view(shapes[name])
             for name, start in starts.items()
@@ -78,6 +81,7 @@ class ParameterVector:
         self.rows = self.flat[: self.sparse_end].view(rows, -1 if rows else 0)
         if sparse:
             views[sparse] = self.rows[:, :width]
+        self.matrix_width = across
         if joined:
             views |= {joined[0]: self.matrix[:, :across], joined[1]: self.matrix[:, across]}
         self._views = {name: views[name] for name in shapes}
@@ -101,13 +105,23 @@ class SparseGradient:
     """The gradient of the weight that counts are multiplied by: ``X^T d``, not yet carried out.
 
     Attributes:
-        transposed: The counts X, transposed, ``(vocabulary, documents)``.
+        transposed: The counts X, transposed.
         d: Gradient by the product ``(documents, width)``, as wide as the filled up rows.
     """
 
-    transposed: SparseRows
+    transposed: Transposed
     d: torch.Tensor
 
-    def dense(self) -> torch.Tensor:
-        """Return the gradient, ``(vocabulary, width)``, as wide as the filled up rows."""
-        return self.transposed @ self.d
+    @property
+    def words(self) -> torch.Tensor:
+        """The words whose rows are not zero, ``(words,)``."""
+        return self.transposed.words
+
+    def rows(self) -> torch.Tensor:
+        """Return those rows, ``(words, width)``, as wide as the filled up rows."""
+        return self.transposed.rows @ self.d
+
+    def dense(self, vocabulary: int) -> torch.Tensor:
+        """Return all rows, ``(vocabulary, width)``."""
+        rows = self.rows()
+        return rows.new_zeros(vocabulary, rows.shape[1]).index_copy_(0, self.words.long(), rows)

@@ -36,7 +36,7 @@ def gradient_of(made: Network, name: str) -> torch.Tensor:
     if name != "encoder_0_weight":
         return made.gradient[name]
     assert made.encoder_gradient is not None
-    return made.encoder_gradient.dense()[:, : made.parameters[name].shape[1]]
+    return made.encoder_gradient.dense(VOCABULARY)[:, : made.parameters[name].shape[1]]
 
 
 def counts(documents: int) -> scipy.sparse.csr_matrix:
