@@ -72,7 +72,7 @@ COLUMNS = {
 def corpus_of(documents: int, vocabulary: int, seed: int = 0) -> Corpus:
     """Documents of 60 distinct words each, words drawn by Zipf's law, counts from 1 to 3."""
     random = np.random.default_rng(seed)
-    share = np.cumsum(1 / (np.arange(vocabulary) + 50))
+    share: np.ndarray = np.cumsum(1 / (np.arange(vocabulary) + 50))
     columns = np.empty((documents, WORDS), dtype=np.int32)
     for row in columns:
         drawn: dict[int, None] = {}
@@ -83,7 +83,7 @@ def corpus_of(documents: int, vocabulary: int, seed: int = 0) -> Corpus:
     values = random.integers(1, 4, size=columns.size).astype(np.float32)
     starts = np.arange(0, columns.size + 1, WORDS)
     train = csr_matrix((values, columns.ravel(), starts), shape=(documents, vocabulary))
-    empty = csr_matrix((0, vocabulary), dtype=np.float32)
+    empty = train[:0]
     words = tuple(f"word{i}" for i in range(vocabulary))
     return Corpus(train=train, validation=empty, test=empty, vocabulary=words, name="zipf")
 
@@ -96,7 +96,7 @@ def hyperparameters_of(
         feature_dim=vocabulary,
         num_topics=topics,
         mini_batch_size=batch,
-        optimizer=optimizer,  # type: ignore[arg-type]  # checked by the model
+        optimizer=optimizer,
         learning_rate=LEARNING_RATE[optimizer],
         epochs=10_000,
         num_patience_epochs=10_000,
@@ -128,7 +128,9 @@ class Floor:
         starts, columns, values = (
             torch.tensor(array) for array in (matrix.indptr, matrix.indices, matrix.data)
         )
-        csr = torch.sparse_csr_tensor(starts, columns, values, size=matrix.shape)
+        csr = torch.sparse_csr_tensor(
+            starts, columns, values, size=matrix.shape, check_invariants=False
+        )
         return {"starts": starts, "columns": columns, "values": values, "csr": csr}
 
     def parts(self) -> dict[str, list[Callable[[], object]]]:
@@ -207,7 +209,8 @@ class DenseNtm(nn.Module):
         theta = torch.softmax(mean + log_sigma.exp() * torch.randn_like(mean), dim=1)
         recons = -(counts * torch.log_softmax(self.projection(theta), dim=1)).sum(dim=1)
         kld = -0.5 * (1 + 2 * log_sigma - mean.square() - (2 * log_sigma).exp()).sum(dim=1)
-        return recons + kld
+        nats: torch.Tensor = recons + kld
+        return nats
 
 
 class Dense:
@@ -347,7 +350,7 @@ def main() -> None:
     given = parser.parse_args()
 
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)  # CSR is beta
+    warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)  # CSR is in beta
     cases = itertools.product(given.vocabulary, given.batch, given.topics, given.optimizer)
     if given.peak_memory:
         for case in cases:

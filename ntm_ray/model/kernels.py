@@ -133,7 +133,7 @@ def through_posterior(
         total = product[d, topics + 1]
         scale = tokens[d] / total
         sparse, along, divergence = total * 0, total * 0, total * 0
-        for k in range(wide.shape[1]):
+        for k in range(topics + 2):
             scaled[d, k] = scale * wide[d, k]
             sparse += sparse_product[d, k] * wide[d, k]
         for k in range(topics):

@@ -267,6 +267,7 @@ class Network:
         which their sums show; then it is done all over with it taken off.
         """
         sparse_product = batch.counts @ self.parameters.matrix
+        used = self.hyperparameters.num_topics + 2
         tiles = _tiles(len(batch), self._tile_documents)
         parts = []
         for tile in tiles:
@@ -279,7 +280,7 @@ class Network:
             parts.append(part)
             if gradient:
                 for words, exp in chunks:
-                    d_words = self.gradient.matrix[words]
+                    d_words = self.gradient.matrix[words, :used]
                     beta = int(tile.start > 0)
                     torch.addmm(d_words, exp.T, part.scaled, beta=beta, out=d_words)
         if gradient:
@@ -308,19 +309,22 @@ class Network:
             flat = self._exp[documents * words.start : documents * words.stop]
             chunks.append((words, flat.view(documents, words.stop - words.start)))
 
-        decoder, highest = self.parameters.matrix, wide.new_zeros(documents)
+        # The columns that fill up a row are left out: a product's time grows with its columns.
+        used = self.hyperparameters.num_topics + 2
+        wide, decoder = wide[:, :used], self.parameters.matrix[:, :used]
+        highest = wide.new_zeros(documents)
         # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
         if self.device.type == "cpu":
-            product = torch.zeros_like(wide)
+            product = wide.new_zeros(documents, used)
             for words, exp in chunks:
                 torch.mm(wide, decoder[words].T, out=exp)
                 product.addmm_(exp.exp_(), decoder[words])
-            if _in_range(product[:, self.hyperparameters.num_topics + 1]):
+            if _in_range(product[:, used - 1]):
                 return chunks, product, highest
         for words, exp in chunks:
             torch.mm(wide, decoder[words].T, out=exp)
         highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
-        product = torch.zeros_like(wide)
+        product = wide.new_zeros(documents, used)
         for words, exp in chunks:
             product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
         return chunks, product, highest

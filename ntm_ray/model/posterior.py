@@ -18,7 +18,7 @@ class Posterior:
         log_sigma: Logarithm of its standard deviation.
         sigma: Its standard deviation.
         noise: Standard normal noise: ``h = mean + sigma * noise``.
-        wide: Theta, the softmax of h, then a column of ones and one of zeros.
+        wide: Theta, the softmax of h, then a column of ones, then zeros.
     """
 
     mean: torch.Tensor
@@ -85,7 +85,7 @@ def through_posterior(
         found = PosteriorLosses(
             recons=torch.empty_like(tokens),
             kld=torch.empty_like(tokens),
-            scaled=torch.empty_like(wide),
+            scaled=torch.empty_like(product),
             d_mean=torch.empty_like(mean),
             d_log_sigma=torch.empty_like(mean),
         )
@@ -102,7 +102,7 @@ def through_posterior(
     return PosteriorLosses(
         recons=recons,
         kld=0.5 * (mean.square() + beyond - 2 * log_sigma).sum(dim=1),
-        scaled=scale * wide,
+        scaled=scale * wide[:, : topics + 2],
         d_mean=d_h + mean,
         d_log_sigma=d_h * sigma * noise + beyond,
     )
