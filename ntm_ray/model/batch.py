@@ -9,7 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from ntm_ray.model import kernels
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
 
@@ -44,17 +47,38 @@ class SparseRows:
 
 
 @dataclass(frozen=True)
+class Transposed:
+    """The transpose of some documents' counts, without its empty rows.
+
+    Attributes:
+        words: The words that occur, in order, ``(words,)``.
+        rows: Their rows, ``(words, documents)``.
+    """
+
+    words: torch.Tensor
+    rows: SparseRows
+
+    def subtract_product(self, dense: torch.Tensor, out: torch.Tensor) -> None:
+        """Subtract the product with `dense` ``(documents, width)`` from all words' rows `out`."""
+        product = self.rows @ dense
+        if out.is_cpu:
+            kernels.subtract_rows(self.words.numpy(), product.numpy(), out.numpy())
+        else:
+            out.index_add_(0, self.words, product, alpha=-1)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some documents' counts, as tensors on the network's device.
 
     Attributes:
         counts: The counts, ``(documents, vocabulary)``.
-        transposed: The same, ``(vocabulary, documents)``; only for training.
+        transposed: The same, transposed; only for training.
         tokens: Number of tokens of each document, ``(documents,)``.
     """
 
     counts: SparseRows
-    transposed: SparseRows | None
+    transposed: Transposed | None
     tokens: torch.Tensor
 
     @classmethod
@@ -76,15 +100,51 @@ class Batch:
                 values=torch.tensor(values, dtype=dtype, device=device),
             )
 
-        columns = counts.tocsc() if transposed else None
+        words = None
+        if transposed:
+            columns = counts.tocsc()
+            occurring = np.flatnonzero(np.diff(columns.indptr)).astype(np.int32)
+            starts = np.append(columns.indptr[occurring], columns.indptr[-1])
+            words = Transposed(
+                words=torch.tensor(occurring, device=device),
+                rows=rows(starts, columns.indices, columns.data),
+            )
         return cls(
             counts=rows(counts.indptr, counts.indices, counts.data),
-            transposed=rows(columns.indptr, columns.indices, columns.data)
-            if columns is not None
-            else None,
+            transposed=words,
             tokens=torch.tensor(
                 np.asarray(counts.sum(axis=1)).ravel(), dtype=dtype, device=device
             ),
+        )
+
+    @classmethod
+    def gathered(
+        cls, counts: csr_matrix, documents: NDArray[np.int64], *, device: torch.device
+    ) -> Batch:
+        """Return some `documents` of `counts` ``(all, vocabulary)`` for training, in float32."""
+        lengths = counts.indptr[documents + 1] - counts.indptr[documents]
+        starts = np.zeros(len(documents) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=starts[1:])
+        entries = int(starts[-1])
+        columns, word_rows = np.empty((2, entries), dtype=np.int32)
+        values, word_values = np.empty((2, entries), dtype=np.float32)
+        tokens = np.empty(len(documents), dtype=np.float32)
+        words, word_starts = np.empty((2, min(entries, counts.shape[1]) + 1), dtype=np.int32)
+        found = kernels.gather(
+            counts.indptr, counts.indices, counts.data, documents, counts.shape[1],
+            starts, columns, values, tokens, words, word_starts, word_rows, word_values,
+        )  # fmt: skip
+
+        def rows(*arrays: np.ndarray) -> SparseRows:
+            return SparseRows(*(torch.from_numpy(array).to(device) for array in arrays))
+
+        return cls(
+            counts=rows(starts, columns, values),
+            transposed=Transposed(
+                words=torch.from_numpy(words[:found]).to(device),
+                rows=rows(word_starts[: found + 1], word_rows, word_values),
+            ),
+            tokens=torch.from_numpy(tokens).to(device),
         )
 
     def __len__(self) -> int:

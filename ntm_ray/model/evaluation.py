@@ -44,20 +44,21 @@ class LossSum:
     """Adds up the losses of batches, and waits for the device only at the end."""
 
     def __init__(self) -> None:
-        self._sums: list[torch.Tensor] = []
+        self._batches: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def add(self, losses: DocumentLosses, tokens: torch.Tensor) -> None:
         """Take the losses in nats and the number of tokens of some more documents."""
-        known = tokens > 0
-        per_word = torch.where(known, 1 / tokens, 0)
-        self._sums.append(
-            torch.stack([losses.recons @ per_word, losses.kld @ per_word, known.sum()])
-        )
+        self._batches.append((losses.recons, losses.kld, tokens))
 
     def mean(self) -> Losses:
         """Return the mean over all documents that have words (NaN where there are none)."""
-        recons, kld, documents = torch.stack(self._sums).cpu().double().sum(dim=0)
-        recons_loss, kld_loss = float(recons / documents), float(kld / documents)
+        recons, kld, tokens = (
+            torch.cat(parts).cpu().double() for parts in zip(*self._batches, strict=True)
+        )
+        known = tokens > 0
+        per_word = torch.where(known, 1 / tokens, 0)
+        sums = torch.stack([(recons * per_word).sum(), (kld * per_word).sum(), known.sum()])
+        recons_loss, kld_loss = (sums[:2] / sums[2]).tolist()
         return Losses(recons_loss + kld_loss, recons_loss, kld_loss)
 
 

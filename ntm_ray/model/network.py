@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ntm_ray.model.parameters import ParameterVector
+from ntm_ray.model import kernels
+from ntm_ray.model.parameters import ParameterVector, SparseGradient
+from ntm_ray.model.posterior import Posterior, PosteriorLosses, through_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ntm_ray.model.batch import Batch, SparseRows
+    from ntm_ray.model.batch import Batch, Transposed
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
 
 INITIAL_SCALE = 0.07
@@ -34,8 +36,15 @@ BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
 
-_TILE_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
-"""Most memory for logits at a time: what stays in a core's cache, or what fills a GPU."""
+_TILE_BYTES = 1 << 26
+"""Most memory for the exponentials of logits: documents are decoded in tiles of that size."""
+
+_TILE_DOCUMENTS = 512
+_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
+"""A tile is made in chunks of the vocabulary: what stays in a core's cache, or fills a GPU."""
+
+_TOTALS = (1e-20, 1e30)
+"""A sum of exponentials beyond has lost terms to float32's least number, or nearly overflows."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,21 @@ class Network:
         self._offset = _offset(hyperparameters)
         self._layers = [f"encoder_{i}" for i in range(len(hyperparameters.layer_sizes))]
         shapes, running = tensor_shapes(hyperparameters)
-        self.parameters = ParameterVector(shapes, dtype=dtype, device=self.device)
-        self.gradient = self.parameters.zeros_like()
+        self.parameters = ParameterVector(
+            shapes,
+            dtype=dtype,
+            device=self.device,
+            sparse="encoder_0_weight",
+            joined=("projection_weight", "projection_bias"),
+        )
+        # The decoder multiplies by weight, bias and ones in one product: see _decode.
+        self.parameters.matrix[:, hyperparameters.num_topics + 1] = 1
+        self.gradient = self.parameters.gradient()
+        self.encoder_gradient: SparseGradient | None = None
         self.running = ParameterVector(running, dtype=dtype, device=self.device)
         # Kept from batch to batch: fresh memory costs a page fault every 4 KiB, which is more
         # than the product that fills it.
-        vocabulary = hyperparameters.feature_dim
-        rows = max(1, _TILE_BYTES[self.device.type] // (vocabulary * dtype.itemsize))
-        self._logits = torch.empty(rows, vocabulary, dtype=dtype, device=self.device)
+        self._exp = torch.empty(0, dtype=dtype, device=self.device)
 
     def initialise(self, generator: np.random.Generator) -> None:
         """Set weights to Uniform(-0.07, 0.07), biases to 0, running variances to 1."""
@@ -112,7 +128,7 @@ class Network:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return copies, on the CPU, of all parameters and running statistics by name."""
         return {
-            name: vector[name].detach().to("cpu", copy=True)
+            name: vector[name].cpu().clone(memory_format=torch.contiguous_format)
             for vector in (self.parameters, self.running)
             for name in vector
         }
@@ -141,30 +157,35 @@ class Network:
             batch: The documents.
             noise: Standard normal noise ``(documents, topics)``.
         """
-        mean, log_sigma = self.posterior(batch)
-        theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
-        recons, _ = self._decode(batch, theta, gradient=False)
-        return DocumentLosses(recons=recons, kld=kl_divergence(mean, log_sigma))
+        posterior = self._sample(*self.posterior(batch), noise)
+        losses = self._decode(batch, posterior, gradient=False)
+        return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
     @torch.no_grad()
     def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
-        """Return the losses of `batch` and leave the gradient of their sum in `self.gradient`.
+        """Return the losses of `batch` and leave the gradient of their sum behind.
+
+        It is in `self.encoder_gradient` for ``encoder_0_weight``, in `self.gradient` for others.
 
         Args:
             batch: The documents, with their transpose.
             noise: Standard normal noise ``(documents, topics)``.
         """
         layers = self._encode(batch, training=True)
-        mean, log_sigma = self._heads(layers)
-        scaled_noise = log_sigma.exp() * noise
-        theta = torch.softmax(mean + scaled_noise, dim=1)
-        recons, d_theta = self._decode(batch, theta, gradient=True)
+        posterior = self._sample(*self._heads(layers), noise)
+        losses = self._decode(batch, posterior, gradient=True)
+        self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
+        return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
-        d_h = theta * (d_theta - (theta * d_theta).sum(dim=1, keepdim=True))
-        d_mean = d_h + mean
-        d_log_sigma = torch.exp(2 * log_sigma).sub_(1).addcmul_(d_h, scaled_noise)
-        self._encode_backward(batch, layers, d_mean, d_log_sigma)
-        return DocumentLosses(recons=recons, kld=kl_divergence(mean, log_sigma))
+    def _sample(
+        self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor
+    ) -> Posterior:
+        sigma = log_sigma.exp()
+        wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
+        topics = mean.shape[1]
+        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :topics])
+        wide[:, topics] = 1
+        return Posterior(mean, log_sigma, sigma, noise, wide)
 
     def _heads(self, layers: list[_Layer]) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, p = layers[-1].output, self.parameters
@@ -174,13 +195,17 @@ class Network:
     def _encode(self, batch: Batch, *, training: bool) -> list[_Layer]:
         layers: list[_Layer] = []
         for name in self._layers:
-            weight = self.parameters[f"{name}_weight"]
-            linear = layers[-1].output @ weight if layers else batch.counts @ weight
+            weight, offset = (
+                self.parameters[f"{name}_{part}"] for part in ("weight", self._offset)
+            )
+            if not layers:
+                linear = (batch.counts @ self.parameters.rows)[:, : len(offset)]
+            else:
+                linear = layers[-1].output @ weight
             layer = _Layer(linear)
             if self.hyperparameters.batch_norm:
                 linear = self._normalise(name, layer, training=training)
-            linear = linear + self.parameters[f"{name}_{self._offset}"]
-            layer.output = _activate(self._activation, linear)
+            layer.output = _activate(self._activation, linear.add_(offset))
             layers.append(layer)
         return layers
 
@@ -195,7 +220,7 @@ class Network:
             mean, var = running_mean, running_var
         layer.scale = torch.rsqrt(var + BATCH_NORM_EPSILON)
         layer.normalised = (linear - mean) * layer.scale
-        return layer.normalised
+        return layer.normalised.clone()
 
     def _encode_backward(
         self, batch: Batch, layers: list[_Layer], d_mean: torch.Tensor, d_log_sigma: torch.Tensor
@@ -205,57 +230,104 @@ class Network:
         for head, d_head in (("mean", d_mean), ("log_sigma", d_log_sigma)):
             torch.mm(hidden.T, d_head, out=g[f"{head}_weight"])
             torch.sum(d_head, dim=0, out=g[f"{head}_bias"])
-        d_hidden = d_mean @ p["mean_weight"].T
+        d_hidden = self._d_output(batch, len(layers) - 1)
+        torch.mm(d_mean, p["mean_weight"].T, out=d_hidden)
         d_hidden.addmm_(d_log_sigma, p["log_sigma_weight"].T)
         for i in reversed(range(len(layers))):
             name, layer = self._layers[i], layers[i]
-            d_linear = _activate_backward(self._activation, layer.output, d_hidden)
-            torch.sum(d_linear, dim=0, out=g[f"{name}_{self._offset}"])
+            d_offset = g[f"{name}_{self._offset}"]
+            _activate_backward(self._activation, layer.output, d_hidden, d_offset)
             if layer.normalised is not None and layer.scale is not None:
-                d_linear = _normalise_backward(layer.normalised, layer.scale, d_linear)
+                _normalise_backward(layer.normalised, layer.scale, d_hidden)
             if i:
-                torch.mm(layers[i - 1].output.T, d_linear, out=g[f"{name}_weight"])
-                d_hidden = d_linear @ p[f"{name}_weight"].T
-            else:
-                g[f"{name}_weight"].copy_(_transposed(batch) @ d_linear)
+                torch.mm(layers[i - 1].output.T, d_hidden, out=g[f"{name}_weight"])
+                d_input = self._d_output(batch, i - 1)
+                d_hidden = torch.mm(d_hidden, p[f"{name}_weight"].T, out=d_input)
 
-    def _decode(
-        self, batch: Batch, theta: torch.Tensor, *, gradient: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the reconstruction terms, and their gradient by theta (zeros without).
+    def _d_output(self, batch: Batch, layer: int) -> torch.Tensor:
+        """Return memory for the gradient by a layer's output; the first one's is kept."""
+        width = self.hyperparameters.layer_sizes[layer]
+        if layer:
+            return self.parameters.flat.new_empty(len(batch), width)
+        d = self.parameters.flat.new_zeros(len(batch), self.parameters.rows.shape[1])
+        self.encoder_gradient = SparseGradient(_transposed(batch), d)
+        return d[:, :width]
+
+    def _decode(self, batch: Batch, posterior: Posterior, *, gradient: bool) -> PosteriorLosses:
+        """Return losses and their gradients, and leave that of the decoder in `self.gradient`.
 
         recons_d = n_d logsumexp(logits_d) - sum_w x_dw logit_dw. The sparse sum comes from X W,
-        which the gradient needs too. With E = exp(logits - row maximum) and s its row sums, the
-        gradient by the logits is diag(n / s) E - X: the scale goes onto theta, never onto E.
-        Logits exist for as many documents at a time as stay in the cache.
-        """
-        weight, bias = self.parameters["projection_weight"], self.parameters["projection_bias"]
-        topics = weight.shape[1]
-        # A column of ones makes the bias one more topic: one product gives both gradients.
-        with_bias = torch.cat([weight, bias[:, None]], dim=1)
-        theta_one = torch.cat([theta, torch.ones_like(theta[:, :1])], dim=1)
-        counts_weight = batch.counts @ with_bias
-        recons = -(counts_weight * theta_one).sum(dim=1)
-        d_theta = -counts_weight[:, :topics]
-        d_weight = (_transposed(batch) @ theta_one).neg_() if gradient else None
+        which the gradient needs too. With E = exp(logits) and s its row sums, the gradient by
+        the logits is diag(n / s) E - X: the scale goes onto theta, never onto E. E is written
+        and read as few times as can be: W, b and a column of ones are one matrix ``(vocabulary,
+        topics + 2)``, so that one product gives logits with bias, one E W and s, and one the
+        gradients of W and b.
 
-        rows = len(self._logits)
-        for start in range(0, len(batch), rows):
-            tile = slice(start, start + rows)
-            tokens = batch.tokens[tile]
-            logits = torch.mm(theta_one[tile], with_bias.T, out=self._logits[: len(tokens)])
-            highest = logits.amax(dim=1, keepdim=True)
-            exp = logits.sub_(highest).exp_()
-            total = exp.sum(dim=1)
-            recons[tile] += tokens * (highest[:, 0] + total.log())
-            if d_weight is not None:
-                scale = (tokens / total)[:, None]
-                d_theta[tile] += scale * (exp @ weight)
-                d_weight.addmm_(exp.T, scale * theta_one[tile])
-        if d_weight is not None:
-            self.gradient["projection_weight"].copy_(d_weight[:, :topics])
-            self.gradient["projection_bias"].copy_(d_weight[:, topics])
-        return recons, d_theta
+        Softmax needs no greatest logit taken off unless exponentials overflow or all but vanish,
+        which their sums show; then it is done all over with it taken off.
+        """
+        sparse_product = batch.counts @ self.parameters.matrix
+        used = self.hyperparameters.num_topics + 2
+        tiles = _tiles(len(batch), self._tile_documents)
+        parts = []
+        for tile in tiles:
+            whole = len(tiles) == 1
+            of_tile = posterior if whole else posterior[tile]
+            chunks, product, highest = self._exponentials(of_tile.wide)
+            tokens = batch.tokens if whole else batch.tokens[tile]
+            sparse = sparse_product if whole else sparse_product[tile]
+            part = through_posterior(product, highest, sparse, tokens, of_tile)
+            parts.append(part)
+            if gradient:
+                for words, exp in chunks:
+                    d_words = self.gradient.matrix[words, :used]
+                    beta = int(tile.start > 0)
+                    torch.addmm(d_words, exp.T, part.scaled, beta=beta, out=d_words)
+        if gradient:
+            _transposed(batch).subtract_product(posterior.wide, self.gradient.matrix)
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    @property
+    def _tile_documents(self) -> int:
+        row = self.hyperparameters.feature_dim * self.dtype.itemsize
+        return max(1, min(_TILE_DOCUMENTS, _TILE_BYTES // row))
+
+    def _exponentials(
+        self, wide: torch.Tensor
+    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor]:
+        """Return E of some documents, its product with the decoder, and what logits were lowered.
+
+        E is in chunks: which words, and ``(documents, words)``. The product is ``(documents,
+        topics + 2)``, what logits were lowered by ``(documents,)``.
+        """
+        documents, vocabulary = len(wide), self.hyperparameters.feature_dim
+        if self._exp.numel() < documents * vocabulary:
+            self._exp = self._exp.new_empty(documents * vocabulary)
+        size = _CHUNK_BYTES[self.device.type] // (documents * self.dtype.itemsize)
+        chunks = []
+        for words in _tiles(vocabulary, max(_TILE_DOCUMENTS, size)):
+            flat = self._exp[documents * words.start : documents * words.stop]
+            chunks.append((words, flat.view(documents, words.stop - words.start)))
+
+        # The columns that fill up a row are left out: a product's time grows with its columns.
+        used = self.hyperparameters.num_topics + 2
+        wide, decoder = wide[:, :used], self.parameters.matrix[:, :used]
+        highest = wide.new_zeros(documents)
+        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
+        if self.device.type == "cpu":
+            product = wide.new_zeros(documents, used)
+            for words, exp in chunks:
+                torch.mm(wide, decoder[words].T, out=exp)
+                product.addmm_(exp.exp_(), decoder[words])
+            if _in_range(product[:, used - 1]):
+                return chunks, product, highest
+        for words, exp in chunks:
+            torch.mm(wide, decoder[words].T, out=exp)
+        highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
+        product = wide.new_zeros(documents, used)
+        for words, exp in chunks:
+            product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
+        return chunks, product, highest
 
 
 def tensor_shapes(
@@ -279,6 +351,17 @@ def tensor_shapes(
     return shapes, running
 
 
+def _in_range(totals: torch.Tensor) -> bool:
+    least, greatest = torch.aminmax(totals)
+    return float(least) > _TOTALS[0] and float(greatest) < _TOTALS[1]
+
+
+def _tiles(length: int, size: int) -> list[slice]:
+    """Return slices of at most `size` that cover ``range(length)``, of nearly equal lengths."""
+    number = -(-length // size)
+    return [slice(length * i // number, length * (i + 1) // number) for i in range(number)]
+
+
 def _offset(hyperparameters: Hyperparameters) -> str:
     return "beta" if hyperparameters.batch_norm else "bias"
 
@@ -288,7 +371,7 @@ def kl_divergence(mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
     return -0.5 * (1 - mean.square() + 2 * log_sigma - torch.exp(2 * log_sigma)).sum(dim=1)
 
 
-def _transposed(batch: Batch) -> SparseRows:
+def _transposed(batch: Batch) -> Transposed:
     if batch.transposed is None:
         raise ValueError(
             "a batch for training needs its transpose: Batch.of(..., transposed=True)"
@@ -303,18 +386,31 @@ def _activate(activation: Activation, linear: torch.Tensor) -> torch.Tensor:
 
 
 def _activate_backward(
-    activation: Activation, output: torch.Tensor, d_output: torch.Tensor
-) -> torch.Tensor:
+    activation: Activation, output: torch.Tensor, d: torch.Tensor, d_offset: torch.Tensor
+) -> None:
+    """Take `d` back through an activation in place, and sum it into `d_offset`."""
+    if d.is_cpu:
+        number = {"sigmoid": kernels.SIGMOID, "tanh": kernels.TANH, "relu": kernels.RELU}
+        arrays = (tensor.numpy() for tensor in (output, d, d_offset))
+        kernels.through_activation(number[activation], *arrays)
+        return
     if activation == "sigmoid":
-        return d_output * output * (1 - output)
-    if activation == "tanh":
-        return d_output * (1 - output.square())
-    return d_output * (output > 0)
+        d.mul_(output * (1 - output))
+    elif activation == "tanh":
+        d.mul_(1 - output.square())
+    else:
+        d.mul_(output > 0)
+    torch.sum(d, dim=0, out=d_offset)
 
 
-def _normalise_backward(
-    normalised: torch.Tensor, scale: torch.Tensor, d_normalised: torch.Tensor
-) -> torch.Tensor:
-    """Take a gradient back through ``normalised = (x - mean(x)) / sqrt(var(x) + epsilon)``."""
-    along = (d_normalised * normalised).mean(dim=0)
-    return scale * (d_normalised - d_normalised.mean(dim=0) - normalised * along)
+def _normalise_backward(normalised: torch.Tensor, scale: torch.Tensor, d: torch.Tensor) -> None:
+    """Take `d` back, in place, through ``normalised = (x - mean(x)) / sqrt(var(x) + epsilon)``."""
+    along = (d * normalised).mean(dim=0)
+    d.sub_(d.mean(dim=0)).sub_(normalised * along).mul_(scale)
+
+
+def _joined(parts: list[PosteriorLosses]) -> PosteriorLosses:
+    names = ("recons", "kld", "scaled", "d_mean", "d_log_sigma")
+    return PosteriorLosses(
+        **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    )

@@ -4,6 +4,8 @@ They differ from PyTorch's in where epsilon, weight decay and clipping enter (MX
 ``python/mxnet/optimizer``): sgd, adagrad and adadelta decay weights apart from the gradient,
 adadelta without any learning rate; adam and rmsprop decay before they clip. Clipping is
 element by element.
+
+These run on any device. A CPU does the same in one pass: :mod:`ntm_ray.model.cpu_optimizer`.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
-    from ntm_ray.model.parameters import ParameterVector
+    from ntm_ray.model.parameters import ParameterVector, SparseGradient
 
 
 class Optimizer:
@@ -32,23 +35,41 @@ class Optimizer:
     """Names of the tensors that are kept from step to step."""
 
     def __init__(self, parameters: ParameterVector, hyperparameters: Hyperparameters) -> None:
-        self._flat = parameters.flat
-        self._weights = parameters.flat[: parameters.decayed]
+        self._parameters = parameters
         self._learning_rate = hyperparameters.learning_rate
         self._weight_decay = hyperparameters.weight_decay
         self._rescale = hyperparameters.rescale_gradient
         self._clip_at = hyperparameters.clip_gradient
-        self._scratch = torch.empty_like(self._flat)
         self.steps = 0
-        self.state_tensors = {name: torch.zeros_like(self._flat) for name in self.accumulators}
+        self.state_tensors = {
+            name: torch.zeros_like(parameters.flat) for name in self.accumulators
+        }
+
+    def prepare(self, batch: Batch) -> None:
+        """Bring the parameters that `batch` reads up to date."""
+
+    def settle(self) -> None:
+        """Bring all parameters and `state_tensors` up to date."""
 
     @torch.no_grad()
-    def step(self, gradient: torch.Tensor) -> None:
-        """Do one step. `gradient` is laid out as the parameters and is overwritten."""
+    def step(self, gradient: torch.Tensor, sparse: SparseGradient | None = None) -> None:
+        """Do one step.
+
+        Args:
+            gradient: Laid out as the parameters after ``sparse_end``; it is overwritten.
+            sparse: The gradient of the weight before, if there is one.
+        """
         self.steps += 1
-        if self._rescale != 1.0:
-            gradient.mul_(self._rescale)
-        self._update(gradient)
+        parameters = self._parameters
+        begin, middle, end = parameters.sparse_end, parameters.weights_end, parameters.others_end
+        if sparse is not None:
+            self._step(slice(0, begin), sparse.dense(len(parameters.rows)).view(-1), decayed=True)
+        self._step(slice(begin, middle), gradient[: middle - begin], decayed=True)
+        self._step(slice(middle, end), gradient[middle - begin : end - begin], decayed=False)
+        width = parameters.matrix_width
+        matrix = gradient[end - begin :].view(parameters.matrix.shape)
+        for columns, decayed in ((slice(width), True), (slice(width, width + 1), False)):
+            self._step(slice(end, None), matrix, decayed=decayed, columns=columns)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], steps: int) -> None:
         """Go on from the `state_tensors` and `steps` of another optimizer of this kind."""
@@ -56,7 +77,27 @@ class Optimizer:
             tensor.copy_(tensors[name])
         self.steps = steps
 
-    def _update(self, gradient: torch.Tensor) -> None:
+    def _step(
+        self,
+        part: slice,
+        gradient: torch.Tensor,
+        *,
+        decayed: bool,
+        columns: slice | None = None,
+    ) -> None:
+        def chosen(flat: torch.Tensor) -> torch.Tensor:
+            tensor = flat[part].view(gradient.shape)
+            return tensor if columns is None else tensor[:, columns]
+
+        weights, state = chosen(self._parameters.flat), map(chosen, self.state_tensors.values())
+        gradient = gradient if columns is None else gradient[:, columns]
+        if self._rescale != 1.0:
+            gradient.mul_(self._rescale)
+        self._update(weights, gradient, self._weight_decay if decayed else 0.0, *state)
+
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+    ) -> None:
         raise NotImplementedError
 
     def _clip(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -64,22 +105,15 @@ class Optimizer:
             return gradient
         return gradient.clamp_(-self._clip_at, self._clip_at)
 
-    def _add_decay(self, gradient: torch.Tensor) -> torch.Tensor:
-        if self._weight_decay:
-            gradient[: len(self._weights)].add_(self._weights, alpha=self._weight_decay)
-        return gradient
-
-    def _shrink_weights(self, rate: float) -> None:
-        if self._weight_decay:
-            self._weights.mul_(1 - rate * self._weight_decay)
-
 
 class Sgd(Optimizer):
     """w -= lr * (clip(g) + wd * w); no momentum."""
 
-    def _update(self, gradient: torch.Tensor) -> None:
-        self._add_decay(self._clip(gradient))
-        self._flat.sub_(gradient, alpha=self._learning_rate)
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *_: torch.Tensor
+    ) -> None:
+        self._clip(gradient).add_(weights, alpha=decay)
+        weights.sub_(gradient, alpha=self._learning_rate)
 
 
 class Adam(Optimizer):
@@ -88,14 +122,20 @@ class Adam(Optimizer):
     accumulators = ("mean", "var")
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def _update(self, gradient: torch.Tensor) -> None:
-        self._clip(self._add_decay(gradient))
-        mean, var = self.state_tensors["mean"], self.state_tensors["var"]
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+    ) -> None:
+        self._clip(gradient.add_(weights, alpha=decay))
+        mean, var = state
         mean.lerp_(gradient, 1 - self.beta1)
         var.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        correction = math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
-        torch.sqrt(var, out=self._scratch).add_(self.epsilon)
-        self._flat.addcdiv_(mean, self._scratch, value=-self._learning_rate * correction)
+        rate = self._learning_rate * self.correction(self.steps)
+        weights.addcdiv_(mean, var.sqrt().add_(self.epsilon), value=-rate)
+
+    @classmethod
+    def correction(cls, steps: int) -> float:
+        """Return the factor on the learning rate for averages that started from zero."""
+        return math.sqrt(1 - cls.beta2**steps) / (1 - cls.beta1**steps)
 
 
 class AdaGrad(Optimizer):
@@ -104,12 +144,13 @@ class AdaGrad(Optimizer):
     accumulators = ("history",)
     epsilon = 1e-7
 
-    def _update(self, gradient: torch.Tensor) -> None:
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+    ) -> None:
         self._clip(gradient)
-        history = self.state_tensors["history"].addcmul_(gradient, gradient)
-        torch.add(history, self.epsilon, out=self._scratch).sqrt_()
-        self._shrink_weights(self._learning_rate)
-        self._flat.addcdiv_(gradient, self._scratch, value=-self._learning_rate)
+        history = state[0].addcmul_(gradient, gradient)
+        weights.mul_(1 - self._learning_rate * decay)
+        weights.addcdiv_(gradient, (history + self.epsilon).sqrt_(), value=-self._learning_rate)
 
 
 class AdaDelta(Optimizer):
@@ -118,16 +159,17 @@ class AdaDelta(Optimizer):
     accumulators = ("gradients", "deltas")
     rho, epsilon = 0.9, 1e-5
 
-    def _update(self, gradient: torch.Tensor) -> None:
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+    ) -> None:
         self._clip(gradient)
-        gradients, deltas = self.state_tensors["gradients"], self.state_tensors["deltas"]
+        gradients, deltas = state
         gradients.mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
-        torch.add(gradients, self.epsilon, out=self._scratch)
-        ratio = torch.add(deltas, self.epsilon).div_(self._scratch)
+        ratio = (deltas + self.epsilon).div_(gradients + self.epsilon)
         delta = gradient.mul_(ratio.sqrt_())
         deltas.mul_(self.rho).addcmul_(delta, delta, value=1 - self.rho)
-        self._shrink_weights(1.0)
-        self._flat.sub_(delta)
+        weights.mul_(1 - decay)
+        weights.sub_(delta)
 
 
 class RmsProp(Optimizer):
@@ -136,12 +178,12 @@ class RmsProp(Optimizer):
     accumulators = ("var",)
     gamma, epsilon = 0.9, 1e-8
 
-    def _update(self, gradient: torch.Tensor) -> None:
-        self._clip(self._add_decay(gradient))
-        var = self.state_tensors["var"]
-        var.mul_(self.gamma).addcmul_(gradient, gradient, value=1 - self.gamma)
-        torch.add(var, self.epsilon, out=self._scratch).sqrt_()
-        self._flat.addcdiv_(gradient, self._scratch, value=-self._learning_rate)
+    def _update(
+        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+    ) -> None:
+        self._clip(gradient.add_(weights, alpha=decay))
+        var = state[0].mul_(self.gamma).addcmul_(gradient, gradient, value=1 - self.gamma)
+        weights.addcdiv_(gradient, (var + self.epsilon).sqrt_(), value=-self._learning_rate)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

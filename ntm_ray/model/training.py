@@ -13,6 +13,7 @@ import torch
 
 from ntm_ray.errors import HyperparameterError
 from ntm_ray.model.batch import Batch
+from ntm_ray.model.cpu_optimizer import CpuOptimizer
 from ntm_ray.model.device import resolve_device
 from ntm_ray.model.early_stopping import EarlyStopping
 from ntm_ray.model.evaluation import Losses, LossSum, evaluate
@@ -115,9 +116,9 @@ class Training:
         self._generator = np.random.default_rng(seed)
         self._network = Network(hyperparameters, device=resolve_device(device))
         self._network.initialise(self._generator)
-        self._optimizer = OPTIMIZERS[hyperparameters.optimizer](
-            self._network.parameters, hyperparameters
-        )
+        on_cpu = self._network.device.type == "cpu"
+        make = CpuOptimizer if on_cpu else OPTIMIZERS[hyperparameters.optimizer]
+        self._optimizer = make(self._network.parameters, hyperparameters)
         self._early_stopping = EarlyStopping(
             hyperparameters.num_patience_epochs, hyperparameters.tolerance
         )
@@ -176,12 +177,13 @@ class Training:
         size, topics = self.hyperparameters.mini_batch_size, self.hyperparameters.num_topics
         total = LossSum()
         for start in range(0, documents, size):
-            rows = counts[order[start : start + size]]
-            batch = Batch.of(rows, dtype=network.dtype, device=network.device, transposed=True)
+            batch = Batch.gathered(counts, order[start : start + size], device=network.device)
+            self._optimizer.prepare(batch)
             noise = self._generator.standard_normal((len(batch), topics), dtype=np.float32)
             losses = network.train_losses(batch, torch.from_numpy(noise).to(network.device))
             total.add(losses, batch.tokens)
-            self._optimizer.step(network.gradient.flat)
+            self._optimizer.step(network.gradient.flat, network.encoder_gradient)
+        self._optimizer.settle()
         return documents, total.mean()
 
     def state_dict(self) -> TrainingState:

@@ -77,7 +77,7 @@ def optimizer_of(name: str, parameters: ParameterVector, **changes: float) -> Op
 
 def run(optimizer: Optimizer, parameters: ParameterVector, steps: int) -> None:
     for _ in range(steps):
-        gradient = parameters.zeros_like()
+        gradient = parameters.gradient()
         gradient["a_bias"].copy_(torch.tensor([0.1, -0.2]))
         gradient["a_weight"].copy_(torch.tensor([0.1, -0.2]))
         optimizer.step(gradient.flat)
