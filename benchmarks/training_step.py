@@ -12,6 +12,7 @@ this process's CPU time, so that other work on the machine counts for little.
   `embedding_bag` or CSR), the faster one counts.
 - step: an epoch of `ntm_ray.model.Training`, divided by its steps; preparing batches, the losses
   and bringing all parameters up to date at its end are in it.
+- mapped: the same from a corpus that stays in its file; the file is in the system's page cache.
 - dense: the same model in plain PyTorch: DataLoader over dense rows, nn.Linear, autograd,
   log_softmax, torch.optim. `loss` and `dense loss` are the last epochs' training losses, nats a
   word; the optimizers of the two differ as MXNet's and PyTorch's do.
@@ -29,6 +30,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -60,6 +62,7 @@ COLUMNS = {
     "step_ms": ".3f",
     "step / floor": ".2f",
     "documents/s": ",.0f",
+    "mapped documents/s": ",.0f",
     "dense documents/s": ",.0f",
     "step / dense": ".1f",
     "loss": ".3f",
@@ -86,6 +89,14 @@ def corpus_of(documents: int, vocabulary: int, seed: int = 0) -> Corpus:
     empty = train[:0]
     words = tuple(f"word{i}" for i in range(vocabulary))
     return Corpus(train=train, validation=empty, test=empty, vocabulary=words, name="zipf")
+
+
+def mapped(corpus: Corpus) -> Corpus:
+    """Return the same corpus, left in a file; the file goes when the corpus does."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "corpus.npz")
+        corpus.save(path)
+        return Corpus.load(path, memory_map=True)
 
 
 def hyperparameters_of(
@@ -274,18 +285,20 @@ def measure(
     hyperparameters = hyperparameters_of(vocabulary, batch, topics, optimizer)
     floor = Floor(corpus.train[:batch], topics, optimizer).parts()
     training = Training(hyperparameters, corpus, seed=0)
+    from_store = Training(hyperparameters, mapped(corpus), seed=0)
     plain = Dense(corpus, hyperparameters) if dense else None
     floors: dict[str, list[list[float]]] = {
         part: [[] for _ in ways] for part, ways in floor.items()
     }
-    steps, plains = [], []
+    steps, stores, plains = [], [], []
     for _ in range(repeats + 1):
         for part, ways in floor.items():
             for times, way in zip(floors[part], ways, strict=True):
                 times.append(seconds(way))
-        started = time.process_time()
-        training.train_epoch()
-        steps.append((time.process_time() - started) / documents * batch)
+        for times, one in ((steps, training), (stores, from_store)):
+            started = time.process_time()
+            one.train_epoch()
+            times.append((time.process_time() - started) / documents * batch)
         if plain is not None:
             plains.append(plain.epoch() / documents * batch)
 
@@ -303,6 +316,7 @@ def measure(
         "step_ms": 1e3 * step,
         "step / floor": step / sum(best.values()),
         "documents/s": batch / step,
+        "mapped documents/s": batch / median(stores),
         "loss": training.history[-1].train.total_loss,
         **{f"floor {part}_ms": 1e3 * value for part, value in best.items()},
     }

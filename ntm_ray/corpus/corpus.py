@@ -194,11 +194,11 @@ class Corpus:
         save_corpus(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Corpus:
-        """Reads a file that `save` wrote; see `load_corpus`."""
+    def load(cls, path: str | Path, *, memory_map: bool = False) -> Corpus:
+        """Reads a file that `save` wrote, or maps it into memory; see `load_corpus`."""
         from ntm_ray.corpus.saved import load_corpus  # saved needs this class
 
-        return load_corpus(path)
+        return load_corpus(path, memory_map=memory_map)
 
     def __repr__(self) -> str:
         documents = "/".join(str(number) for number in self.documents.values())

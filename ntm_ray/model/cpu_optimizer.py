@@ -65,11 +65,13 @@ class CpuOptimizer:
         begin, middle, end = parameters.sparse_end, parameters.weights_end, parameters.others_end
         self._weights = [array[begin:middle] for array in arrays]
         self._others = [array[middle:end] for array in arrays]
-        self._matrix = [array[end:].reshape(parameters.matrix.shape) for array in arrays]
+        self._joined = [array[end:] for array in arrays]
+        self._matrix = [array.reshape(parameters.matrix.shape) for array in self._joined]
         self._width = parameters.matrix_width
         self._splits = (middle - begin, end - begin)
         shape = parameters.rows.shape
-        self._rows = [array[:begin].reshape(shape) for array in arrays]
+        self._sparse = [array[:begin] for array in arrays]
+        self._rows = [array.reshape(shape) for array in self._sparse]
         self._all_words = np.arange(shape[0], dtype=np.int32)
         self._last = np.zeros(shape[0], dtype=np.int64)
         streamed = self._rule == kernels.ADAM
@@ -109,7 +111,7 @@ class CpuOptimizer:
             g = matrix.reshape(w.shape)
             kernels.update_joined(self._rule, self._width, w, g, a, b, self._decay, self._settings)
         else:
-            self._update(self._matrix, matrix, 0.0)
+            self._update(self._joined, matrix, 0.0)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], steps: int) -> None:
         """Go on from the `state_tensors` and `steps` of another optimizer of this kind."""
@@ -129,7 +131,7 @@ class CpuOptimizer:
         words, rows = sparse.words.numpy(), sparse.rows().numpy()
         if self._rule == kernels.ADAM:
             kernels.set_rows(words, rows, self._gradient)
-            self._update(self._rows, self._gradient, self._decay)
+            self._update(self._sparse, self._gradient.reshape(-1), self._decay)
             kernels.clear_rows(words, self._gradient)
         else:
             w, a, b = self._rows
@@ -139,5 +141,5 @@ class CpuOptimizer:
     def _update(
         self, arrays: list[NDArray[np.float32]], g: NDArray[np.float32], decay: float
     ) -> None:
-        w, a, b = (array.reshape(-1) for array in arrays)
-        kernels.update(self._rule, w, g.reshape(-1), a, b, decay, self._settings)
+        w, a, b = arrays
+        kernels.update(self._rule, w, g, a, b, decay, self._settings)

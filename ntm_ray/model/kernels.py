@@ -41,8 +41,13 @@ def _compiled(function: _Function) -> _Function:
 
 def _reassociating(function: _Function) -> _Function:
     # Sums in the order that suits vectors; not the whole of fastmath, which denies NaN.
-    options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
-    return cast("_Function", numba.njit(cache=True, nogil=True, **options)(function))
+    compiled = numba.njit(
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+        fastmath={"reassoc", "contract", "nsz", "arcp"},
+    )
+    return cast("_Function", compiled(function))
 
 
 @_compiled

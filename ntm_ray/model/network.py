@@ -139,17 +139,17 @@ class Network:
             for name in vector:
                 vector[name].copy_(tensors[name])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the posterior's mean and log sigma, ``(documents, topics)`` each."""
         return self._heads(self._encode(batch, training=False))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def topic_weights(self, batch: Batch) -> torch.Tensor:
         """Return theta at the posterior's mean, ``(documents, topics)``; rows sum to 1."""
         return torch.softmax(self.posterior(batch)[0], dim=1)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
         """Return the losses of `batch` in evaluation (running statistics, no gradient).
 
@@ -161,7 +161,7 @@ class Network:
         losses = self._decode(batch, posterior, gradient=False)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
         """Return the losses of `batch` and leave the gradient of their sum behind.
 

@@ -89,7 +89,8 @@ class Optimizer:
             tensor = flat[part].view(gradient.shape)
             return tensor if columns is None else tensor[:, columns]
 
-        weights, state = chosen(self._parameters.flat), map(chosen, self.state_tensors.values())
+        weights = chosen(self._parameters.flat)
+        state = [chosen(tensor) for tensor in self.state_tensors.values()]
         gradient = gradient if columns is None else gradient[:, columns]
         if self._rescale != 1.0:
             gradient.mul_(self._rescale)

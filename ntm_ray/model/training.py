@@ -142,7 +142,7 @@ class Training:
         if self.finished:
             raise RuntimeError(f"the training has finished: {self.stop_reason}")
         has_validation = self.corpus.validation.shape[0] > 0
-        with _denormals_as_zero():
+        with torch.inference_mode(), _denormals_as_zero():
             started = time.perf_counter()
             documents, train = self._train()
             trained = time.perf_counter()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -85,3 +86,36 @@ def test_an_index_out_of_range_is_refused(tmp_path: Path) -> None:
     corpus.save(path)
     with pytest.raises(CorpusError, match="not a whole corpus file"):
         Corpus.load(path)
+
+
+def owner(array: Any) -> Any:
+    """What holds the memory that `array` is a view of, at the end of the chain."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
+
+
+def test_a_mapped_corpus_is_the_same_and_stays_in_its_file(tmp_path: Path) -> None:
+    corpus = bars(30)
+    corpus.save(tmp_path / "corpus.npz")
+    mapped = Corpus.load(tmp_path / "corpus.npz", memory_map=True)
+    assert mapped.fingerprint == corpus.fingerprint
+    for array in (mapped.train.data, mapped.train.indices, mapped.train.indptr):
+        assert isinstance(owner(array), mmap.mmap)
+        assert not array.flags.writeable
+        assert array.ctypes.data % 64 == 0
+
+
+def test_a_partition_without_documents_can_be_mapped(tmp_path: Path) -> None:
+    Corpus.from_counts(np.eye(3), "abc", validation_fraction=0).save(tmp_path / "corpus.npz")
+    mapped = Corpus.load(tmp_path / "corpus.npz", memory_map=True)
+    assert mapped.documents == {"train": 3, "validation": 0, "test": 0}
+
+
+def test_a_compressed_corpus_cannot_be_mapped(tmp_path: Path) -> None:
+    bars(30).save(tmp_path / "corpus.npz")
+    with np.load(tmp_path / "corpus.npz") as arrays:
+        np.savez_compressed(tmp_path / "compressed.npz", **arrays)
+    assert Corpus.load(tmp_path / "compressed.npz").fingerprint == bars(30).fingerprint
+    with pytest.raises(CorpusError, match="not a whole corpus file"):
+        Corpus.load(tmp_path / "compressed.npz", memory_map=True)

@@ -13,7 +13,14 @@ import torch
 
 from ntm_ray.corpus import Corpus
 from ntm_ray.errors import DeviceError, HyperparameterError
-from ntm_ray.model import EpochRecord, Hyperparameters, Losses, Training, TrainingState
+from ntm_ray.model import (
+    EpochRecord,
+    Hyperparameters,
+    Losses,
+    Training,
+    TrainingState,
+    network,
+)
 from tests.model.plain_ntm import plain_curve
 
 if TYPE_CHECKING:
@@ -61,6 +68,48 @@ def test_the_curve_is_that_of_the_plain_formulation(
     found = [run.train_epoch().train.total_loss for _ in range(4)]
     assert found == pytest.approx(expected, rel=2e-5)
     assert max(found) - min(found) > 0.005
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(
+    ("optimizer", "learning_rate"),
+    [("sgd", 0.002), ("adam", 0.02), ("adagrad", 0.02), ("adadelta", 1.0), ("rmsprop", 0.002)],
+)
+def test_five_epochs_of_any_optimizer_and_activation_are_those_of_the_plain_formulation(
+    corpus: Corpus, optimizer: str, learning_rate: float, batch_norm: bool, activation: str
+) -> None:
+    run = training(
+        corpus,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_norm=batch_norm,
+        encoder_layers_activation=activation,
+        weight_decay=0.001,
+        clip_gradient=2.0,
+        rescale_gradient=0.5,
+        mini_batch_size=14,
+    )
+    expected = plain_curve(run, corpus, epochs=5)
+    found = [run.train_epoch().train.total_loss for _ in range(5)]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_mapped_corpus_gives_the_same_curve(corpus: Corpus, tmp_path: Path) -> None:
+    corpus.save(tmp_path / "corpus.npz")
+    mapped = Corpus.load(tmp_path / "corpus.npz", memory_map=True)
+    assert curve(training(mapped), 2) == curve(training(corpus), 2)
+
+
+def test_exponentials_take_no_more_memory_than_is_set(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tiled = training(corpus), training(corpus)
+    expected = whole.train_epoch().loss
+    rows = 3 * corpus.feature_dim
+    monkeypatch.setattr(network, "_TILE_BYTES", rows * 4)
+    assert tiled.train_epoch().loss == pytest.approx(expected, rel=1e-6)
+    assert tiled._network._exp.numel() <= rows < whole._network._exp.numel()
 
 
 def test_the_same_seed_gives_the_same_curve_to_the_last_bit(corpus: Corpus) -> None:
