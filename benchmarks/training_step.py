@@ -290,7 +290,9 @@ def measure(
     floors: dict[str, list[list[float]]] = {
         part: [[] for _ in ways] for part, ways in floor.items()
     }
-    steps, stores, plains = [], [], []
+    steps: list[float] = []
+    stores: list[float] = []
+    plains: list[float] = []
     for _ in range(repeats + 1):
         for part, ways in floor.items():
             for times, way in zip(floors[part], ways, strict=True):

@@ -147,5 +147,18 @@ class Batch:
             tokens=torch.from_numpy(tokens).to(device),
         )
 
+    @property
+    def for_training(self) -> Transposed:
+        """The transpose.
+
+        Raises:
+            ValueError: The batch was made without it.
+        """
+        if self.transposed is None:
+            raise ValueError(
+                "a batch for training needs its transpose: Batch.of(..., transposed=True)"
+            )
+        return self.transposed
+
     def __len__(self) -> int:
         return len(self.tokens)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ntm_ray.model import kernels
+from ntm_ray.model import kernels, update_kernels
 from ntm_ray.model.optimizers import OPTIMIZERS, Adam
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from ntm_ray.model.parameters import ParameterVector, SparseGradient
 
 _RULES = {
-    "sgd": kernels.SGD,
-    "adam": kernels.ADAM,
-    "adagrad": kernels.ADAGRAD,
-    "adadelta": kernels.ADADELTA,
-    "rmsprop": kernels.RMSPROP,
+    "sgd": update_kernels.SGD,
+    "adam": update_kernels.ADAM,
+    "adagrad": update_kernels.ADAGRAD,
+    "adadelta": update_kernels.ADADELTA,
+    "rmsprop": update_kernels.RMSPROP,
 }
 
 
@@ -74,7 +74,7 @@ class CpuOptimizer:
         self._rows = [array.reshape(shape) for array in self._sparse]
         self._all_words = np.arange(shape[0], dtype=np.int32)
         self._last = np.zeros(shape[0], dtype=np.int64)
-        streamed = self._rule == kernels.ADAM
+        streamed = self._rule == update_kernels.ADAM
         self._gradient = np.zeros(shape if streamed else (0, 0), dtype=np.float32)
         # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
         self._falls_behind = not streamed and (
@@ -98,7 +98,7 @@ class CpuOptimizer:
             sparse: The gradient of the weight before, if there is one.
         """
         self.steps += 1
-        if self._rule == kernels.ADAM:
+        if self._rule == update_kernels.ADAM:
             self._settings[2] = self._learning_rate * Adam.correction(self.steps)
         if sparse is not None:
             self._step_rows(sparse)
@@ -109,7 +109,9 @@ class CpuOptimizer:
         if self._decay:
             w, a, b = self._matrix
             g = matrix.reshape(w.shape)
-            kernels.update_joined(self._rule, self._width, w, g, a, b, self._decay, self._settings)
+            update_kernels.update_joined(
+                self._rule, self._width, w, g, a, b, self._decay, self._settings
+            )
         else:
             self._update(self._joined, matrix, 0.0)
 
@@ -123,23 +125,25 @@ class CpuOptimizer:
     def _refresh(self, words: NDArray[np.int32]) -> None:
         if self._falls_behind:
             w, a, b = self._rows
-            kernels.refresh_rows(
+            update_kernels.refresh_rows(
                 self._rule, words, w, a, b, self._last, self.steps, self._decay, self._settings
             )
 
     def _step_rows(self, sparse: SparseGradient) -> None:
         words, rows = sparse.words.numpy(), sparse.rows().numpy()
-        if self._rule == kernels.ADAM:
+        if self._rule == update_kernels.ADAM:
             kernels.set_rows(words, rows, self._gradient)
             self._update(self._sparse, self._gradient.reshape(-1), self._decay)
             kernels.clear_rows(words, self._gradient)
         else:
             w, a, b = self._rows
-            kernels.update_rows(self._rule, words, w, rows, a, b, self._decay, self._settings)
+            update_kernels.update_rows(
+                self._rule, words, w, rows, a, b, self._decay, self._settings
+            )
             self._last[words] = self.steps
 
     def _update(
         self, arrays: list[NDArray[np.float32]], g: NDArray[np.float32], decay: float
     ) -> None:
         w, a, b = arrays
-        kernels.update(self._rule, w, g, a, b, decay, self._settings)
+        update_kernels.update(self._rule, w, g, a, b, decay, self._settings)

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from ntm_ray.model import kernels
+from ntm_ray.model.decoder import Decoder
 from ntm_ray.model.parameters import ParameterVector, SparseGradient
-from ntm_ray.model.posterior import Posterior, PosteriorLosses, through_posterior
+from ntm_ray.model.posterior import Posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ntm_ray.model.batch import Batch, Transposed
+    from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
 
 INITIAL_SCALE = 0.07
@@ -35,16 +36,6 @@ INITIAL_SCALE = 0.07
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
-
-_TILE_BYTES = 1 << 26
-"""Most memory for the exponentials of logits: documents are decoded in tiles of that size."""
-
-_TILE_DOCUMENTS = 512
-_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
-"""A tile is made in chunks of the vocabulary: what stays in a core's cache, or fills a GPU."""
-
-_TOTALS = (1e-20, 1e30)
-"""A sum of exponentials beyond has lost terms to float32's least number, or nearly overflows."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +95,14 @@ class Network:
             sparse="encoder_0_weight",
             joined=("projection_weight", "projection_bias"),
         )
-        # The decoder multiplies by weight, bias and ones in one product: see _decode.
+        # The decoder multiplies by weight, bias and ones in one product: see Decoder.
         self.parameters.matrix[:, hyperparameters.num_topics + 1] = 1
         self.gradient = self.parameters.gradient()
         self.encoder_gradient: SparseGradient | None = None
         self.running = ParameterVector(running, dtype=dtype, device=self.device)
-        # Kept from batch to batch: fresh memory costs a page fault every 4 KiB, which is more
-        # than the product that fills it.
-        self._exp = torch.empty(0, dtype=dtype, device=self.device)
+        self._decoder = Decoder(
+            self.parameters.matrix, self.gradient.matrix, hyperparameters.num_topics
+        )
 
     def initialise(self, generator: np.random.Generator) -> None:
         """Set weights to Uniform(-0.07, 0.07), biases to 0, running variances to 1."""
@@ -158,7 +149,7 @@ class Network:
             noise: Standard normal noise ``(documents, topics)``.
         """
         posterior = self._sample(*self.posterior(batch), noise)
-        losses = self._decode(batch, posterior, gradient=False)
+        losses = self._decoder(batch, posterior, gradient=False)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
     @torch.inference_mode()
@@ -173,7 +164,7 @@ class Network:
         """
         layers = self._encode(batch, training=True)
         posterior = self._sample(*self._heads(layers), noise)
-        losses = self._decode(batch, posterior, gradient=True)
+        losses = self._decoder(batch, posterior, gradient=True)
         self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
@@ -250,84 +241,8 @@ class Network:
         if layer:
             return self.parameters.flat.new_empty(len(batch), width)
         d = self.parameters.flat.new_zeros(len(batch), self.parameters.rows.shape[1])
-        self.encoder_gradient = SparseGradient(_transposed(batch), d)
+        self.encoder_gradient = SparseGradient(batch.for_training, d)
         return d[:, :width]
-
-    def _decode(self, batch: Batch, posterior: Posterior, *, gradient: bool) -> PosteriorLosses:
-        """Return losses and their gradients, and leave that of the decoder in `self.gradient`.
-
-        recons_d = n_d logsumexp(logits_d) - sum_w x_dw logit_dw. The sparse sum comes from X W,
-        which the gradient needs too. With E = exp(logits) and s its row sums, the gradient by
-        the logits is diag(n / s) E - X: the scale goes onto theta, never onto E. E is written
-        and read as few times as can be: W, b and a column of ones are one matrix ``(vocabulary,
-        topics + 2)``, so that one product gives logits with bias, one E W and s, and one the
-        gradients of W and b.
-
-        Softmax needs no greatest logit taken off unless exponentials overflow or all but vanish,
-        which their sums show; then it is done all over with it taken off.
-        """
-        sparse_product = batch.counts @ self.parameters.matrix
-        used = self.hyperparameters.num_topics + 2
-        tiles = _tiles(len(batch), self._tile_documents)
-        parts = []
-        for tile in tiles:
-            whole = len(tiles) == 1
-            of_tile = posterior if whole else posterior[tile]
-            chunks, product, highest = self._exponentials(of_tile.wide)
-            tokens = batch.tokens if whole else batch.tokens[tile]
-            sparse = sparse_product if whole else sparse_product[tile]
-            part = through_posterior(product, highest, sparse, tokens, of_tile)
-            parts.append(part)
-            if gradient:
-                for words, exp in chunks:
-                    d_words = self.gradient.matrix[words, :used]
-                    beta = int(tile.start > 0)
-                    torch.addmm(d_words, exp.T, part.scaled, beta=beta, out=d_words)
-        if gradient:
-            _transposed(batch).subtract_product(posterior.wide, self.gradient.matrix)
-        return parts[0] if len(parts) == 1 else _joined(parts)
-
-    @property
-    def _tile_documents(self) -> int:
-        row = self.hyperparameters.feature_dim * self.dtype.itemsize
-        return max(1, min(_TILE_DOCUMENTS, _TILE_BYTES // row))
-
-    def _exponentials(
-        self, wide: torch.Tensor
-    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor]:
-        """Return E of some documents, its product with the decoder, and what logits were lowered.
-
-        E is in chunks: which words, and ``(documents, words)``. The product is ``(documents,
-        topics + 2)``, what logits were lowered by ``(documents,)``.
-        """
-        documents, vocabulary = len(wide), self.hyperparameters.feature_dim
-        if self._exp.numel() < documents * vocabulary:
-            self._exp = self._exp.new_empty(documents * vocabulary)
-        size = _CHUNK_BYTES[self.device.type] // (documents * self.dtype.itemsize)
-        chunks = []
-        for words in _tiles(vocabulary, max(_TILE_DOCUMENTS, size)):
-            flat = self._exp[documents * words.start : documents * words.stop]
-            chunks.append((words, flat.view(documents, words.stop - words.start)))
-
-        # The columns that fill up a row are left out: a product's time grows with its columns.
-        used = self.hyperparameters.num_topics + 2
-        wide, decoder = wide[:, :used], self.parameters.matrix[:, :used]
-        highest = wide.new_zeros(documents)
-        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
-        if self.device.type == "cpu":
-            product = wide.new_zeros(documents, used)
-            for words, exp in chunks:
-                torch.mm(wide, decoder[words].T, out=exp)
-                product.addmm_(exp.exp_(), decoder[words])
-            if _in_range(product[:, used - 1]):
-                return chunks, product, highest
-        for words, exp in chunks:
-            torch.mm(wide, decoder[words].T, out=exp)
-        highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
-        product = wide.new_zeros(documents, used)
-        for words, exp in chunks:
-            product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
-        return chunks, product, highest
 
 
 def tensor_shapes(
@@ -351,17 +266,6 @@ def tensor_shapes(
     return shapes, running
 
 
-def _in_range(totals: torch.Tensor) -> bool:
-    least, greatest = torch.aminmax(totals)
-    return float(least) > _TOTALS[0] and float(greatest) < _TOTALS[1]
-
-
-def _tiles(length: int, size: int) -> list[slice]:
-    """Return slices of at most `size` that cover ``range(length)``, of nearly equal lengths."""
-    number = -(-length // size)
-    return [slice(length * i // number, length * (i + 1) // number) for i in range(number)]
-
-
 def _offset(hyperparameters: Hyperparameters) -> str:
     return "beta" if hyperparameters.batch_norm else "bias"
 
@@ -369,14 +273,6 @@ def _offset(hyperparameters: Hyperparameters) -> str:
 def kl_divergence(mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
     """Return KL(N(mean, sigma^2) || N(0, I)) of each document, in nats, ``(documents,)``."""
     return -0.5 * (1 - mean.square() + 2 * log_sigma - torch.exp(2 * log_sigma)).sum(dim=1)
-
-
-def _transposed(batch: Batch) -> Transposed:
-    if batch.transposed is None:
-        raise ValueError(
-            "a batch for training needs its transpose: Batch.of(..., transposed=True)"
-        )
-    return batch.transposed
 
 
 def _activate(activation: Activation, linear: torch.Tensor) -> torch.Tensor:
@@ -407,10 +303,3 @@ def _normalise_backward(normalised: torch.Tensor, scale: torch.Tensor, d: torch.
     """Take `d` back, in place, through ``normalised = (x - mean(x)) / sqrt(var(x) + epsilon)``."""
     along = (d * normalised).mean(dim=0)
     d.sub_(d.mean(dim=0)).sub_(normalised * along).mul_(scale)
-
-
-def _joined(parts: list[PosteriorLosses]) -> PosteriorLosses:
-    names = ("recons", "kld", "scaled", "d_mean", "d_log_sigma")
-    return PosteriorLosses(
-        **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-    )

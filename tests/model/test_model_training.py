@@ -19,7 +19,7 @@ from ntm_ray.model import (
     Losses,
     Training,
     TrainingState,
-    network,
+    decoder,
 )
 from tests.model.plain_ntm import plain_curve
 
@@ -107,9 +107,9 @@ def test_exponentials_take_no_more_memory_than_is_set(
     whole, tiled = training(corpus), training(corpus)
     expected = whole.train_epoch().loss
     rows = 3 * corpus.feature_dim
-    monkeypatch.setattr(network, "_TILE_BYTES", rows * 4)
+    monkeypatch.setattr(decoder, "_TILE_BYTES", rows * 4)
     assert tiled.train_epoch().loss == pytest.approx(expected, rel=1e-6)
-    assert tiled._network._exp.numel() <= rows < whole._network._exp.numel()
+    assert tiled._network._decoder._exp.numel() <= rows < whole._network._decoder._exp.numel()
 
 
 def test_the_same_seed_gives_the_same_curve_to_the_last_bit(corpus: Corpus) -> None:
