@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 .PHONY: tune test clean
 
 tune: $(VENV)/installed
-	$(BIN)/ntm-ray tune
+	$(BIN)/ntm-ray tune --trials 100
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
