@@ -30,6 +30,7 @@ from ntm_ray.tuning.names import check_name
 from ntm_ray.tuning.schedulers import SCHEDULERS
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS
 from ntm_ray.tuning.space import Configuration, SearchSpace
+from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.progress import Observer
@@ -232,13 +233,7 @@ class TuningJob(BaseModel):
             JobError: With the file, the field and what would be right.
         """
         path = Path(path)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise JobError(f"{path}: no such file") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise JobError(f"{path}: not a readable YAML file: {reason}") from None
+        content = read_yaml(path, JobError)
         if not isinstance(content, dict):
             raise JobError(f"{path}: a job file maps fields to values, as in `corpus: docstrings`")
         corpus = content.get("corpus")

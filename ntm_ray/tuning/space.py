@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +19,7 @@ from pydantic import (
 
 from ntm_ray.errors import HyperparameterError, SearchSpaceError
 from ntm_ray.model import Hyperparameters
+from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -254,13 +254,7 @@ class SearchSpace(BaseModel):
                     f"there are {', '.join(shipped)}, or the path of a .yaml file"
                 )
             path = shipped[str(source)]
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SearchSpaceError(f"{path}: no such file") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise SearchSpaceError(f"{path}: not a readable YAML file: {reason}") from None
+        content = read_yaml(path, SearchSpaceError)
         return cls.parse(content, str(path))
 
     def fixing(self, fixed: Mapping[str, Any]) -> SearchSpace:
