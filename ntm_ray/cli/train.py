@@ -27,8 +27,6 @@ from ntm_ray.cli.options import (
 if TYPE_CHECKING:
     from ntm_ray.model import EpochRecord
 
-DEFAULT_TOPICS = 20
-
 
 def train_command(
     source: Source = None,
@@ -58,6 +56,7 @@ def train_command(
     from ntm_ray.model import NTM, check_replaceable
     from ntm_ray.report import collapse_warnings, describe_corpus, print_training
     from ntm_ray.report.summary import TOPIC_WORDS
+    from ntm_ray.tuning.job import DEFAULT_TOPICS
 
     hyperparameters: dict[str, Any] = {"num_topics": DEFAULT_TOPICS}
     hyperparameters |= given(num_topics=num_topics, epochs=epochs) | fixed

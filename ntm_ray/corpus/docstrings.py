@@ -47,7 +47,7 @@ def read_docstrings(options: ReadOptions, *, installed: bool = False) -> Corpus:
     Docstrings of fewer than `LEAST_WORDS` words and repeated ones are left out, and so are
     examples in doctest form: without them, topics are of words and not of sample output.
 
-    The first time takes some 5 seconds for the standard library, and maybe minutes with installed
+    The first time takes seconds for the standard library, and maybe minutes with installed
     packages. Then the texts are in a cache folder: the one that the environment variable
     `NTM_RAY_CACHE` names, else the user's. What is in it may be deleted at any time.
 

@@ -33,7 +33,7 @@ class SparseRows:
     def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
         """Multiply by a dense matrix ``(columns, width)``, giving ``(rows, width)``.
 
-        A bag of rows of `dense` for each row: on the CPU it takes half the time of torch's own
+        A bag of rows of `dense` for each row: on the CPU it is faster than torch's own
         sparse product, and unlike a scattered sum it adds in the same order on every device.
         """
         return functional.embedding_bag(

@@ -11,6 +11,7 @@ These run on any device. A CPU does the same in one pass: :mod:`ntm_ray.model.cp
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ntm_ray.model.parameters import ParameterVector, SparseGradient
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Changes parameters, in place, by a gradient that is summed over a mini-batch.
 
     Args:
@@ -45,10 +46,10 @@ class Optimizer:
             name: torch.zeros_like(parameters.flat) for name in self.accumulators
         }
 
-    def prepare(self, batch: Batch) -> None:
+    def prepare(self, batch: Batch) -> None:  # noqa: B027 - here no row lags behind
         """Bring the parameters that `batch` reads up to date."""
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027 - here no row lags behind
         """Bring all parameters and `state_tensors` up to date."""
 
     @torch.no_grad()
@@ -96,10 +97,11 @@ class Optimizer:
             gradient.mul_(self._rescale)
         self._update(weights, gradient, self._weight_decay if decayed else 0.0, *state)
 
+    @abstractmethod
     def _update(
         self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
     ) -> None:
-        raise NotImplementedError
+        """Change `weights` and `state` in place; `gradient` may be overwritten."""
 
     def _clip(self, gradient: torch.Tensor) -> torch.Tensor:
         if math.isinf(self._clip_at):

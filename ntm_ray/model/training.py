@@ -238,7 +238,7 @@ def _denormals_as_zero() -> Iterator[None]:
     """Have the CPU take numbers below 1e-38 for zero for a while.
 
     What a dead unit or weight decay leaves in the averages of an optimizer shrinks by a factor
-    each step, and numbers that small take a CPU a hundred times as long as others.
+    each step, and numbers that small take a CPU far longer than others.
     """
     torch.set_flush_denormal(True)
     try:

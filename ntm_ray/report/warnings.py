@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Below these a model's topics say nothing about documents, or all say the same: on 20 Newsgroups
-# the collapsed models measured had 0.002 nats and 0.03.
+# Below these a model's topics say nothing about documents, or all say the same.
 LEAST_KL_PER_DOCUMENT = 0.5
 LEAST_TOPIC_UNIQUENESS = 0.2
 

@@ -122,7 +122,7 @@ def _run_trials(
         from ntm_ray.tuning.ray_tune import ctrl_c, local_ray, run_trials
 
         with ctrl_c(session) as interrupted, local_ray(job, folder.log):
-            run_trials(session, job, corpus, folder.path, interrupted)
+            run_trials(session, job, corpus, folder, interrupted)
         observer.update(session.progress())
     finally:
         observer.ended()

@@ -70,14 +70,19 @@ class JobFolder:
         return self.path / "best"
 
     @property
+    def ray(self) -> Path:
+        """What Ray keeps for itself, and what trials that still run keep."""
+        return self.path / "ray"
+
+    @property
     def models(self) -> Path:
         """Where trials put their best models until it is known who wins."""
-        return self.path / "ray" / "models"
+        return self.ray / "models"
 
     @property
     def log(self) -> Path:
         """What Ray says."""
-        return self.path / "ray" / "ray.log"
+        return self.ray / "ray.log"
 
     @classmethod
     def create(cls, job: TuningJob, corpus: Corpus) -> JobFolder:

@@ -65,7 +65,7 @@ class TuningJob(BaseModel):
         scheduler: The name of a scheduler.
         trials: How many configurations are tried.
         slots: How many trials train at a time. Default: one a core, but no more than eight, since
-            each is a process of half a gigabyte.
+            each is a process that holds Ray and torch in memory.
         threads: How many CPU threads a trial computes with; part of what makes its curve
             repeatable to the last bit.
         seed: Decides the proposals, and with a trial's number its own seed.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.folder import JobFolder
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 # shows as divergence, not as a dead process.
 MAX_FAILURES = 2
 _ENVIRONMENT = {
-    # Each of Ray's own loggers costs more than a report itself; the job folder has the results.
+    # Ray's own loggers cost the driver time at each report; the job folder has the results.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The journal is what a job is resumed from.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
@@ -54,7 +55,7 @@ def run_trials(
     session: Session,
     job: TuningJob,
     corpus: Corpus,
-    folder: Path,
+    folder: JobFolder,
     interrupted: threading.Event,
 ) -> None:
     """Carry out trials until the engine has none left, or until `interrupted` is set.
@@ -77,7 +78,7 @@ def run_trials(
         rungs=frozenset(session.engine.scheduler.rungs),
         threads=job.threads,
         device=job.device,
-        models=folder / "ray" / "models",
+        models=folder.models,
     )
     trainable = tune.with_resources(
         tune.with_parameters(NTMTrial, corpus=corpus, setting=setting),
@@ -88,7 +89,7 @@ def run_trials(
         tune.run(
             trainable,
             name="tune",
-            storage_path=str(folder / "ray"),
+            storage_path=str(folder.ray),
             num_samples=-1,
             search_alg=_Proposals(session, names, interrupted),
             scheduler=_Reports(session, names),

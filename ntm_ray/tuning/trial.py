@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.corpus import Corpus
 
-# A report costs the driver about a millisecond; nobody watching needs more than a few a second.
+# Each report costs the driver time, and nobody watching needs more than a few a second.
 REPORT_SECONDS = 0.5
 # Ray wants a number in every report. The engine reads `rows`, never this one.
 NO_LOSS = 1e9
