@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from ntm_ray.errors import HyperparameterError
+from ntm_ray.model.cpu import CpuLearner
 from ntm_ray.model.device import resolve_device
 from ntm_ray.model.device_learner import DeviceLearner
 from ntm_ray.model.early_stopping import EarlyStopping
@@ -110,8 +111,11 @@ class Training:
         self.best_tensors: dict[str, torch.Tensor] = {}
         self.stop_reason: StopReason | None = None
         self._generator = np.random.default_rng(seed)
-        self._learner: Learner = DeviceLearner(
-            hyperparameters, corpus, self._generator, resolve_device(device)
+        where = resolve_device(device)
+        self._learner: Learner = (
+            CpuLearner(hyperparameters, corpus, self._generator)
+            if where.type == "cpu"
+            else DeviceLearner(hyperparameters, corpus, self._generator, where)
         )
         self._early_stopping = EarlyStopping(
             hyperparameters.num_patience_epochs, hyperparameters.tolerance
