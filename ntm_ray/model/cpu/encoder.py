@@ -18,7 +18,7 @@ from ntm_ray.model.cpu.arithmetic import (
     transposed_product,
 )
 from ntm_ray.model.cpu.layout import RELU, SIGMOID
-from ntm_ray.model.cpu.update import update, update_rows
+from ntm_ray.model.cpu.update import update_rows
 
 if TYPE_CHECKING:
     from ntm_ray.model.cpu.arithmetic import Floats, Integers
@@ -318,7 +318,7 @@ def update_words(
     """Change the first layer's rows of the words that occur.
 
     Args:
-        rule: The optimizer, any but adam.
+        rule: The optimizer.
         batch: The documents, with their transpose.
         found: How many words occur.
         d: Gradient by the first layer's sums, ``(documents, width)``.
@@ -334,40 +334,3 @@ def update_words(
         part = gradient[: words.size]
         add_rows(batch.word_starts, batch.word_documents, batch.word_values, d, j, part)
         update_rows(rule, words, parameters.rows, part, a.rows, b.rows, decay, settings)
-
-
-@compiled
-def update_vocabulary(
-    rule: int,
-    batch: Documents,
-    found: int,
-    d: Floats,
-    parameters: Parameters,
-    a: Parameters,
-    b: Parameters,
-    gradient: Floats,
-    decay: float,
-    settings: Floats,
-) -> None:
-    """As :func:`update_words`, for adam: rows of all words move on by their momentum."""
-    words, width = parameters.rows.shape
-    size = words * width
-    rows, a_rows, b_rows = (
-        parameters.rows.reshape(size),
-        a.rows.reshape(size),
-        b.rows.reshape(size),
-    )
-    j = 0
-    for first in range(0, words, gradient.shape[0]):
-        last = min(first + gradient.shape[0], words)
-        gradient[:, :] = ZERO
-        while j < found and batch.words[j] < last:
-            at = batch.words[j] - first
-            add_rows(
-                batch.word_starts, batch.word_documents, batch.word_values, d, j,
-                gradient[at : at + 1],
-            )  # fmt: skip
-            j += 1
-        flat = gradient[: last - first].reshape((last - first) * width)
-        part = slice(first * width, last * width)
-        update(rule, rows[part], flat, a_rows[part], b_rows[part], decay, settings)

@@ -22,7 +22,7 @@ from ntm_ray.model.cpu.layout import (
     shape_of,
     work_of,
 )
-from ntm_ray.model.cpu.update import ADAM, RULES, refresh_rows
+from ntm_ray.model.cpu.update import RULES, refresh_rows, step_rates
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
 from ntm_ray.model.initial import initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
@@ -51,9 +51,8 @@ _LEAST_SHARED = 1 << 22
 class CpuLearner:
     """A :class:`ntm_ray.model.learner.Learner` for a CPU, in float32.
 
-    Weights of sgd, adagrad, adadelta and rmsprop that no document of a batch reads are unchanged
-    or merely decayed in a step, so a step touches the encoder's rows of its words alone, and makes
-    up for the steps that a row has missed when it is read again. Adam moves all of them on.
+    A step touches the encoder's rows of its documents' words alone, and makes up for the steps
+    that a row has missed when it is read again: see :mod:`ntm_ray.model.cpu.update`.
 
     It computes with as many threads as torch is set to, which share the vocabulary.
 
@@ -68,7 +67,9 @@ class CpuLearner:
     ) -> None:
         self._shape = shape_of(hyperparameters)
         self._rule = RULES[hyperparameters.optimizer]
+        self._optimizer = hyperparameters.optimizer
         self._learning_rate = hyperparameters.learning_rate
+        self._rates = np.zeros(0, dtype=np.float32)
         self._decay = hyperparameters.weight_decay
         self._size = min(hyperparameters.mini_batch_size, corpus.train.shape[0])
         self._settings = np.array(
@@ -84,9 +85,7 @@ class CpuLearner:
         states = [*self._state.values(), self._parameters, self._parameters]
         self._a, self._b = states[:2]
         # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
-        falls_behind = self._rule != ADAM and (
-            self._decay > 0 or hyperparameters.optimizer not in {"sgd", "adagrad"}
-        )
+        falls_behind = self._decay > 0 or hyperparameters.optimizer not in {"sgd", "adagrad"}
         rows = self._shape.vocabulary if falls_behind else 0
         self._last_steps = np.zeros(rows, dtype=np.int64)
         self._steps = 0
@@ -122,6 +121,9 @@ class CpuLearner:
         topics, size = self._shape.topics, self._size
         together = max(1, _NOISE_FLOATS // (topics * size)) * size
         self._work.losses[:] = 0
+        last_step = self._steps + -(-len(documents) // size)
+        if len(self._rates) <= last_step:
+            self._rates = step_rates(self._optimizer, self._learning_rate, 2 * last_step)
         with _flushing_denormals():
             for first in range(0, len(documents), together):
                 chosen = documents[first : first + together]
@@ -187,8 +189,8 @@ class CpuLearner:
     def _train_alone(self, documents: NDArray[np.int64], noise: Floats) -> None:
         step.train(
             self._rule, self._shape, self._parameters, self._a, self._b, *self._train, documents,
-            noise, self._size, self._batch, self._last_steps, self._steps, self._learning_rate,
-            self._decay, self._settings, self._work,
+            noise, self._size, self._batch, self._last_steps, self._steps, self._decay,
+            self._settings, self._rates, self._work,
         )  # fmt: skip
 
     def _train_together(self, documents: NDArray[np.int64], noise: Floats) -> None:
@@ -206,9 +208,8 @@ class CpuLearner:
                 found = step.make_ready(
                     self._rule, parameters, self._a, self._b, *self._train, chosen, batch,
                     self._last_steps, self._steps + done, self._decay, self._settings,
+                    self._rates,
                 )  # fmt: skip
-                number = self._steps + done + 1
-                step.set_rate(self._rule, self._learning_rate, number, self._settings)
                 step.begin(shape, parameters, batch, e, True, work)
 
                 def forward(part: tuple[int, int, int], rows: int = rows) -> None:
@@ -238,7 +239,7 @@ class CpuLearner:
             refresh_rows(
                 self._rule, np.arange(self._shape.vocabulary, dtype=np.int32),
                 self._parameters.rows, self._a.rows, self._b.rows, self._last_steps, self._steps,
-                self._decay, self._settings,
+                self._decay, self._settings, self._rates,
             )  # fmt: skip
 
 

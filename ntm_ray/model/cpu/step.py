@@ -19,10 +19,9 @@ from ntm_ray.model.cpu.encoder import (
     gather,
     matrix,
     read,
-    update_vocabulary,
     update_words,
 )
-from ntm_ray.model.cpu.update import ADAM, refresh_rows, update
+from ntm_ray.model.cpu.update import refresh_rows, update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,19 +171,7 @@ def finish(
     d = encode_backward(shape, parameters, documents, work)
     update(rule, parameters.dense, work.dense, a.dense, b.dense, decay, settings)
     update(rule, parameters.offsets, work.offsets, a.offsets, b.offsets, 0.0, settings)
-    if rule == ADAM:
-        update_vocabulary(rule, batch, found, d, parameters, a, b, work.rows, decay, settings)
-    else:
-        update_words(rule, batch, found, d, parameters, a, b, work.rows, decay, settings)
-
-
-@compiled
-def set_rate(rule: int, learning_rate: float, step: int, settings: Floats) -> None:
-    """Put the learning rate into `settings`, for adam with the correction of its averages."""
-    rate = learning_rate
-    if rule == ADAM:
-        rate *= np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-    settings[2] = np.float32(rate)
+    update_words(rule, batch, found, d, parameters, a, b, work.rows, decay, settings)
 
 
 @compiled
@@ -202,6 +189,7 @@ def make_ready(
     step: int,
     decay: float,
     settings: Floats,
+    rates: Floats,
 ) -> int:
     """Gather a batch and bring the rows of its words up to date; return how many words occur.
 
@@ -218,13 +206,15 @@ def make_ready(
         last_steps: The last step of each row; empty where rows do not fall behind.
         step: How many steps were done before this one.
         decay: Weight decay.
-        settings: See :mod:`ntm_ray.model.cpu.update`.
+        settings: See :mod:`ntm_ray.model.cpu.update`; takes the rate of this step.
+        rates: The rate of each step, ``(more than step + 1,)``.
     """
+    settings[2] = rates[step + 1]
     found = gather(starts, columns, values, chosen, batch)
     if last_steps.size > 0:
         refresh_rows(
             rule, batch.words[:found], parameters.rows, a.rows, b.rows, last_steps, step, decay,
-            settings,
+            settings, rates,
         )  # fmt: skip
         for j in range(found):
             last_steps[np.uint32(batch.words[j])] = step + 1
@@ -247,9 +237,9 @@ def train(
     batch: Documents,
     last_steps: NDArray[np.int64],
     step: int,
-    learning_rate: float,
     decay: float,
     settings: Floats,
+    rates: Floats,
     work: Work,
 ) -> None:
     """Do a step for each `size` documents, on one thread; see :func:`make_ready`."""
@@ -261,10 +251,9 @@ def train(
         rows = (count + 3) // 4 * 4
         found = make_ready(
             rule, parameters, a, b, starts, columns, values, chosen, batch, last_steps, step,
-            decay, settings,
+            decay, settings, rates,
         )  # fmt: skip
         step += 1
-        set_rate(rule, learning_rate, step, settings)
         begin(shape, parameters, batch, e, True, work)
         decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
         if not sums_in_range(count, work):
