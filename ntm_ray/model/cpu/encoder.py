@@ -17,7 +17,7 @@ from ntm_ray.model.cpu.arithmetic import (
     transpose,
     transposed_product,
 )
-from ntm_ray.model.cpu.layout import RELU, SIGMOID
+from ntm_ray.model.cpu.layout import RELU, SIGMOID, filled_rows
 from ntm_ray.model.cpu.update import update_rows
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def encode(
     work: Work,
 ) -> Floats:  # fmt: skip
     """Return mean and log sigma side by side, ``(documents, 2 * topics)``, both filled up."""
-    rows = (documents + 3) // 4 * 4
+    rows = filled_rows(documents)
     at, weights, offsets = 0, 0, 0
     layers = shape.used.size
     out = matrix(work.outputs, 0, rows, shape.widths[0])
@@ -263,7 +263,7 @@ def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: 
 
     The gradient by the heads is in ``work.d[0]``.
     """
-    rows = (documents + 3) // 4 * 4
+    rows = filled_rows(documents)
     layers = shape.used.size
     at, weights, offsets, hidden = 0, 0, 0, 0
     for i in range(layers):

@@ -17,7 +17,7 @@ from ntm_ray.model.cpu.layout import (
     Shape,
     Work,
     documents_of,
-    filled,
+    filled_rows,
     parameters_of,
     shape_of,
     work_of,
@@ -204,7 +204,7 @@ class CpuLearner:
             for done, first in enumerate(range(0, len(documents), self._size)):
                 chosen = documents[first : first + self._size]
                 e = noise[first : first + self._size]
-                rows = filled(len(chosen), 4)
+                rows = filled_rows(len(chosen))
                 found = step.make_ready(
                     self._rule, parameters, self._a, self._b, *self._train, chosen, batch,
                     self._last_steps, self._steps + done, self._decay, self._settings,

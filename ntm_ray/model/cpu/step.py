@@ -21,6 +21,7 @@ from ntm_ray.model.cpu.encoder import (
     read,
     update_words,
 )
+from ntm_ray.model.cpu.layout import filled_rows
 from ntm_ray.model.cpu.update import refresh_rows, update
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def begin(
     documents = noise.shape[0]
     heads = encode(shape, parameters, batch, documents, training, work)
     sample(heads, noise, shape.topics, work)
-    for d in range((documents + 3) // 4 * 4):
+    for d in range(filled_rows(documents)):
         work.shift[d] = ZERO
 
 
@@ -96,7 +97,7 @@ def sums_in_range(documents: int, work: Work) -> bool:
 @compiled
 def combine(shape: Shape, batch: Documents, documents: int, work: Work) -> None:
     """Add the losses of a batch, and make ready for the way back."""
-    rows, topics, half = (documents + 3) // 4 * 4, shape.topics, shape.widths[-1] // 2
+    rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     hidden = shape.widths[:-1].sum()
     heads = matrix(work.outputs, rows * hidden, rows, shape.widths[-1])
     for d in range(documents):
@@ -129,7 +130,7 @@ def sample_backward(shape: Shape, documents: int, noise: Floats, work: Work) -> 
         d_h = theta (d_theta - theta . d_theta)     d_mean = d_h + mean
         d_log_sigma = d_h sigma noise + sigma^2 - 1
     """
-    rows, topics, half = (documents + 3) // 4 * 4, shape.topics, shape.widths[-1] // 2
+    rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     hidden = shape.widths[:-1].sum()
     heads = matrix(work.outputs, rows * hidden, rows, shape.widths[-1])
     out = matrix(work.d[0], 0, rows, shape.widths[-1])
@@ -248,7 +249,7 @@ def train(
         last = min(first + size, documents.size)
         chosen, e = documents[first:last], noise[first:last]
         count = last - first
-        rows = (count + 3) // 4 * 4
+        rows = filled_rows(count)
         found = make_ready(
             rule, parameters, a, b, starts, columns, values, chosen, batch, last_steps, step,
             decay, settings, rates,
@@ -284,7 +285,7 @@ def evaluate(
     for first in range(0, documents.size, size):
         last = min(first + size, documents.size)
         count = last - first
-        rows = (count + 3) // 4 * 4
+        rows = filled_rows(count)
         read(starts, columns, values, documents[first:last], batch)
         begin(shape, parameters, batch, noise[first:last], False, work)
         decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
