@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
+    from ntm_ray.model.interim.batch import Batch
     from ntm_ray.model.parameters import ParameterVector, SparseGradient
 
 _RULES = {

@@ -11,13 +11,17 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ntm_ray.model.batch import Transposed
+    from ntm_ray.model.batch import ByWord
+    from ntm_ray.model.interim.batch import Transposed
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
 # Rows of the sparse weight are read and changed one by one: none ends in half a vector.
 _ROW_ALIGNMENT = 32
 _JOINED_ALIGNMENT = 8
+
+_PART_BYTES = 1 << 28
+"""Most memory for a part of the gradient of the weight that counts are multiplied by."""
 
 
 class ParameterVector:
@@ -125,3 +129,32 @@ class SparseGradient:
         """Return all rows, ``(vocabulary, width)``."""
         rows = self.rows()
         return rows.new_zeros(vocabulary, rows.shape[1]).index_copy_(0, self.words.long(), rows)
+
+
+@dataclass(frozen=True)
+class WordGradient:
+    """The gradient of the weight that counts are multiplied by: ``X^T d``, not yet carried out.
+
+    Attributes:
+        by_word: The counts X, transposed.
+        d: Gradient by the product ``(documents, width)``, as wide as the filled up rows.
+    """
+
+    by_word: ByWord
+    d: torch.Tensor
+
+    def parts(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield it column by column: which columns, and ``(vocabulary, columns)``, to be used up.
+
+        As many columns as fit a set size are together, but at least `_ROW_ALIGNMENT`.
+        """
+        width = self.d.shape[1]
+        column = (self.by_word.words.count + self.by_word.pieces.count) * self.d.itemsize
+        most = max(1, _PART_BYTES // (column * _ROW_ALIGNMENT)) * _ROW_ALIGNMENT
+        for start in range(0, width, most):
+            columns = slice(start, min(start + most, width))
+            yield columns, self.by_word @ self.d[:, columns]
+
+    def dense(self) -> torch.Tensor:
+        """Return all of it, ``(vocabulary, width)``."""
+        return torch.cat([part for _, part in self.parts()], dim=1)

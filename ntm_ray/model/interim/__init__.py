@@ -1,0 +1,1 @@
+"""How a CPU trains until its own learner takes over; nothing here stays."""
