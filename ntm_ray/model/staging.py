@@ -37,6 +37,8 @@ _STAGE_BYTES = 1 << 28
 """Most memory for the batches that are laid out at a time, and for what that takes on the way."""
 
 _MOST_BATCHES = 1024
+_SAMPLES = 512  # batches that room is judged by, unless they have more documents than this:
+_SAMPLED_DOCUMENTS = 1 << 20
 _ALIGNMENT = 32  # elements: each part of a row begins on a cache line
 
 
@@ -70,10 +72,7 @@ class Shape:
             vocabulary: Number of words.
             topics: Number of topics.
         """
-        most = int(np.partition(lengths, -documents)[-documents:].sum())
-        # Six standard deviations above the mean; a batch that is still larger is laid out alone.
-        likely = documents * lengths.mean() + 6 * np.sqrt(documents) * lengths.std()
-        alone = cls(1, documents, _filled(min(most, int(likely) + 1)), vocabulary, topics)
+        alone = cls(1, documents, _filled(_room(lengths, documents)), vocabulary, topics)
         sizes = (sum(part.values()) for part in (alone.integers, alone.floats))
         # What laying out takes on the way comes to as many bytes an entry and a word at most.
         bytes_each = 4 * sum(sizes) + 96 * alone.entries + 24 * vocabulary
@@ -279,6 +278,21 @@ class Stage:
         recons, kld = self._losses[:number].transpose(0, 1).clone().flatten(1)
         tokens = self._floats[:number, self._places[1]["tokens"]].clone().flatten()
         return recons, kld, tokens
+
+
+def _room(lengths: NDArray[np.int64], documents: int) -> int:
+    """Return how many entries a regular batch has room for.
+
+    All batches pay for room, and one that lacks it pays dearly, being laid out alone: so that
+    one document longer than all others does not get room everywhere, yet few batches lack it.
+    """
+    random, number = np.random.default_rng(0), len(lengths) // documents
+    epochs = max(1, min(-(-_SAMPLES // number), _SAMPLED_DOCUMENTS // len(lengths)))
+    drawn = (random.permutation(len(lengths))[: number * documents] for _ in range(epochs))
+    batches = np.concatenate([lengths[order].reshape(-1, documents) for order in drawn])
+    sizes = np.sort(batches.sum(axis=1))
+    beyond = 1 - np.arange(1, len(sizes) + 1) / len(sizes)
+    return int(sizes[np.argmin(sizes / max(1, np.median(sizes)) + 50 * beyond)])
 
 
 def _filled(entries: int) -> int:

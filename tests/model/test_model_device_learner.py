@@ -1,0 +1,338 @@
+"""The learner of accelerators on a CPU; what needs CUDA is in test_model_cuda."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from scipy.sparse import csr_matrix
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ntm_ray.corpus import Corpus
+from ntm_ray.model import TrainingState, counts_source, decoder, optimizers, parameters, staging
+from ntm_ray.model.counts_source import Resident, Streamed
+from ntm_ray.model.device_learner import DeviceLearner
+from ntm_ray.model.evaluation import evaluate
+from ntm_ray.model.staging import Shape, Stage
+from tests.model.device_training import device_training, recorded_noise, train_curve
+from tests.model.plain_ntm import plain_curve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ntm_ray.model import Training
+
+OPTIMIZERS = [
+    ("sgd", 0.002),
+    ("adam", 0.02),
+    ("adagrad", 0.02),
+    ("adadelta", 1.0),
+    ("rmsprop", 0.002),
+]
+
+
+def assert_plain(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, epochs: int = 5, **changes: Any
+) -> None:
+    with recorded_noise(monkeypatch) as noise:
+        found = train_curve(device_training(corpus, **changes), epochs)
+    expected = plain_curve(device_training(corpus, **changes), corpus, epochs, noise)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert max(found) - min(found) > 0.002
+
+
+# 70 documents: in batches of 16 the last one has 6; with 14 there is no other.
+@pytest.mark.parametrize("size", [14, 16])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_five_epochs_of_any_optimizer_and_activation_are_those_of_the_plain_formulation(
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+    learning_rate: float,
+    batch_norm: bool,
+    activation: str,
+    size: int,
+) -> None:
+    assert_plain(
+        corpus,
+        monkeypatch,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_norm=batch_norm,
+        encoder_layers_activation=activation,
+        weight_decay=0.001,
+        clip_gradient=2.0,
+        rescale_gradient=0.5,
+        mini_batch_size=size,
+    )
+
+
+def stage_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """Room for batches, documents of a batch and batches done, of each group from now on."""
+    sizes: list[tuple[int, int, int]] = []
+    original = Stage.results
+
+    def watched(stage: Stage, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        sizes.append((stage.shape.batches, stage.shape.documents, number))
+        return original(stage, number)
+
+    monkeypatch.setattr(Stage, "results", watched)
+    return sizes
+
+
+def test_batches_too_large_for_the_regular_shape_are_trained_on_one_by_one(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.diff(corpus.train.indptr).astype(np.int64)
+    likely = int(np.median([lengths[i : i + 10].sum() for i in range(0, 70, 10)]))
+    monkeypatch.setattr(Shape, "regular", lambda *_: Shape(3, 10, likely, 40, 3))
+    sizes = stage_sizes(monkeypatch)
+    assert_plain(corpus, monkeypatch, mini_batch_size=10)
+    assert {(1, 10, 1), (3, 10, 1), (3, 10, 2)} <= set(sizes)
+    assert sum(size[2] for size in sizes) == 5 * 7
+
+
+def test_little_room_lays_out_batch_by_batch(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_STAGE_BYTES", 0)
+    sizes = stage_sizes(monkeypatch)
+    assert_plain(corpus, monkeypatch, optimizer="adam", learning_rate=0.02)
+    assert sizes == [*[(1, 16, 1)] * 4, (1, 6, 1)] * 5
+
+
+def test_a_mini_batch_larger_than_the_corpus_is_all_of_it(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = stage_sizes(monkeypatch)
+    assert_plain(corpus, monkeypatch, mini_batch_size=500)
+    assert sizes == [(1, 70, 1)] * 5
+
+
+def test_a_sub_sample_smaller_than_a_mini_batch_is_trained_on(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_plain(corpus, monkeypatch, sub_sample=0.3, mini_batch_size=32)
+
+
+def test_small_buffers_change_nothing_but_rounding(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train_curve(device_training(corpus, weight_decay=0.01), 3)
+    monkeypatch.setattr(decoder, "_TILE_BYTES", 5 * 40 * 4)
+    monkeypatch.setattr(parameters, "_PART_BYTES", 0)
+    monkeypatch.setattr(optimizers, "_PIECE", 100)
+    found = train_curve(device_training(corpus, weight_decay=0.01), 3)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_corpus_that_stays_on_the_host_gives_the_same_bits(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resident = device_training(corpus)
+    corpus.save(tmp_path / "corpus.npz")
+    mapped = Corpus.load(tmp_path / "corpus.npz", memory_map=True)
+    monkeypatch.setattr(counts_source, "_SHARE", 0)
+    streamed = device_training(mapped)
+    for run, kind in ((resident, Resident), (streamed, Streamed)):
+        assert isinstance(run._learner, DeviceLearner)
+        assert isinstance(run._learner._source, kind)
+    for _ in range(3):
+        one, other = resident.train_epoch(), streamed.train_epoch()
+        assert (one.train, one.validation) == (other.train, other.validation)
+
+
+def test_documents_without_a_word_are_trained_on_and_count_for_nothing(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = corpus.train.toarray()
+    counts[::3] = 0
+    run = device_training(corpus, mini_batch_size=14)
+    learner = run._learner
+    assert isinstance(learner, DeviceLearner)
+    learner._source = Resident(csr_matrix(counts), torch.device("cpu"))
+    with recorded_noise(monkeypatch) as noise:
+        found = run.train_epoch().train
+    assert len(noise) == 5
+    assert np.isfinite(found.total_loss)
+    assert all(torch.isfinite(tensor).all() for tensor in learner.tensors().values())
+
+
+def test_validation_losses_are_those_of_evaluate_at_every_epoch(corpus: Corpus) -> None:
+    run = device_training(corpus, batch_norm=True)
+    for _ in range(3):
+        found = run.train_epoch().validation
+        assert isinstance(run._learner, DeviceLearner)
+        assert found == evaluate(run._learner._network, corpus.validation)
+
+
+def bits(run: Training, epochs: int) -> list[object]:
+    records = [run.train_epoch() for _ in range(epochs)]
+    return [(record.train, record.validation) for record in records]
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_a_training_twice_and_one_restored_half_way_give_the_same_bits(
+    corpus: Corpus, tmp_path: Path, optimizer: str, learning_rate: float
+) -> None:
+    changes: dict[str, Any] = {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "batch_norm": True,
+        "sub_sample": 0.8,
+    }
+    expected = bits(device_training(corpus, **changes), 6)
+    first = device_training(corpus, **changes)
+    begun = bits(first, 3)
+    state = first.state_dict()
+    first.train_epoch()  # must not reach into the state that was taken
+    safetensors.torch.save_file(state["tensors"], tmp_path / "tensors")
+    restored = device_training(corpus, seed=99, **changes)
+    restored.load_state_dict(
+        TrainingState(
+            tensors=safetensors.torch.load_file(tmp_path / "tensors"),
+            values=json.loads(json.dumps(state["values"])),
+        )
+    )
+    assert begun + bits(restored, 3) == expected
+
+
+def test_another_seed_gives_another_curve(corpus: Corpus) -> None:
+    assert bits(device_training(corpus, seed=1), 1) != bits(device_training(corpus, seed=2), 1)
+
+
+def test_bf16_products_stay_near_those_in_float32(corpus: Corpus) -> None:
+    changes: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.002}
+    expected = train_curve(device_training(corpus, **changes), 3)
+    found = train_curve(device_training(corpus, precision="bf16", **changes), 3)
+    assert found != expected
+    assert found == pytest.approx(expected, rel=2e-3)
+
+
+def shapes_in(argument: Any) -> Any:
+    """An argument as it is, with the shape in the place of each tensor."""
+    if isinstance(argument, torch.Tensor):
+        return tuple(argument.shape), argument.stride()
+    if isinstance(argument, dict):
+        return {name: shapes_in(value) for name, value in argument.items()}
+    if isinstance(argument, (tuple, list)):
+        return [shapes_in(value) for value in argument]
+    return argument
+
+
+class Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch publishes no types
+    """Notes each operation of torch, with the shapes of its arguments, and its largest result."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[tuple[str, object]] = []
+        self.largest: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations.append((str(func), shapes_in((args, kwargs))))
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.largest[storage.data_ptr()] = storage.nbytes()
+        return result
+
+
+WAITING = (
+    "_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "bincount",
+    "repeat_interleave.Tensor", "aten.equal", "item",
+)  # fmt: skip
+"""Operations whose result only the device knows, for which a host waits."""
+
+
+def operations_of(run: Training) -> list[str]:
+    with Watched() as watched:
+        learner = run._learner
+        learner.train(np.arange(run.corpus.train.shape[0]), np.random.default_rng(0))
+    return [name for name, _ in watched.operations]
+
+
+def test_an_epoch_of_many_steps_waits_for_the_device_no_more_often_than_one_of_few(
+    corpus: Corpus,
+) -> None:
+    with Watched() as watched:
+        assert torch.ones(1).item() == 1
+    assert "_local_scalar_dense" in watched.operations[-1][0]
+    waits = []
+    for size in (3, 16, 70):
+        names = operations_of(device_training(corpus, mini_batch_size=size))
+        waits.append([name for name in names if any(bad in name for bad in WAITING)])
+    # The means of the epoch's losses, read at its end.
+    assert waits[0] == waits[1] == waits[2]
+    assert len(waits[0]) <= 2
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_every_step_of_a_stage_is_the_same_operations_on_the_same_shapes(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, optimizer: str, learning_rate: float
+) -> None:
+    # What a CUDA graph asks for; the numbers that go into them must be the same, too.
+    steps: list[list[tuple[str, object]]] = []
+    original = DeviceLearner._step
+
+    def watched(learner: DeviceLearner, stage: Stage) -> None:
+        with Watched() as one:
+            original(learner, stage)
+        steps.append(one.operations)
+
+    monkeypatch.setattr(DeviceLearner, "_step", watched)
+    run = device_training(
+        corpus,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_norm=True,
+        weight_decay=0.01,
+        clip_gradient=1.0,
+        rescale_gradient=0.5,
+        mini_batch_size=14,
+    )
+    run.train_epoch()
+    run.train_epoch()
+    assert len(steps) == 10
+    assert all(step == steps[0] for step in steps)
+
+
+def test_no_buffer_of_a_step_but_parameters_is_larger_than_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vocabulary, documents, limit = 5000, 64, 1 << 18
+    random = np.random.default_rng(0)
+    counts = random.poisson(0.002, size=(documents, vocabulary))
+    counts[:, 0] += 1
+    corpus = Corpus.from_counts(
+        counts, [f"word{i}" for i in range(vocabulary)], validation_fraction=0
+    )
+    monkeypatch.setattr(decoder, "_TILE_BYTES", limit)
+    monkeypatch.setattr(parameters, "_PART_BYTES", limit)
+    monkeypatch.setattr(optimizers, "_PIECE", limit // 4)
+    run = device_training(corpus, num_topics=40, mini_batch_size=documents)
+    learner = run._learner
+    assert isinstance(learner, DeviceLearner)
+    learner.train(np.arange(documents), np.random.default_rng(0))
+    kept = [
+        learner._network.parameters.flat,
+        learner._network.gradient.flat,
+        *learner._optimizer.state_tensors.values(),
+    ]
+    known = {tensor.untyped_storage().data_ptr() for tensor in kept}
+    with Watched() as watched:
+        assert learner._stage is not None
+        with torch.inference_mode():
+            learner._stage.number.zero_()
+            learner._step(learner._stage)
+    largest = max(size for place, size in watched.largest.items() if place not in known)
+    # Thirty-two columns of the encoder's gradient are the least that is made at a time.
+    pieces = learner._stage.shape.pieces
+    assert largest <= max(limit, 4 * 32 * (vocabulary + pieces + 64))
+    assert largest < 4 * documents * vocabulary
