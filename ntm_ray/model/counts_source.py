@@ -62,9 +62,19 @@ class CountsSource(ABC):
         self._tokens = np.asarray(counts.sum(axis=1), dtype=np.float32).ravel()
 
     @staticmethod
-    def of(counts: csr_matrix, device: torch.device) -> CountsSource:
-        """Return the fastest source that the device's memory allows; both give the same bits."""
-        return (Resident if fits(8 * counts.nnz, device) else Streamed)(counts, device)
+    def of(
+        counts: csr_matrix, device: torch.device, *, resident: bool | None = None
+    ) -> CountsSource:
+        """Return a source, unless it is said which the fastest that fits; both give the same bits.
+
+        Args:
+            counts: The documents ``(documents, vocabulary)``.
+            device: The device.
+            resident: Whether they lie on the device; None: if they fit.
+        """
+        if resident is None:
+            resident = fits(8 * counts.nnz, device)
+        return (Resident if resident else Streamed)(counts, device)
 
     def gather(self, documents: NDArray[np.int64], shape: Shape) -> Gathered:
         """Return the entries of batches of `documents` ``(batches, documents)``."""

@@ -47,6 +47,7 @@ class DeviceLearner:
         device: Where parameters lie and steps are done.
         precision: How matrices are multiplied in training; see `precision.check_precision`.
         graphs: Whether a step is captured as a CUDA graph, where there are any.
+        resident: Whether training documents lie on the device; None: if they fit.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class DeviceLearner:
         *,
         precision: Precision = "float32",
         graphs: bool = True,
+        resident: bool | None = None,
     ) -> None:
         self._corpus = corpus
         self._device = device
@@ -67,7 +69,7 @@ class DeviceLearner:
         self._network.initialise(generator)
         parameters = self._network.parameters
         self._optimizer = OPTIMIZERS[hyperparameters.optimizer](parameters, hyperparameters)
-        self._source = CountsSource.of(corpus.train, device)
+        self._source = CountsSource.of(corpus.train, device, resident=resident)
         self._shape = Shape.regular(
             self._source.lengths,
             min(hyperparameters.mini_batch_size, corpus.train.shape[0]),
