@@ -193,25 +193,30 @@ def lay_out_by_word(
     """
     batches, entries = owners.shape
     device = owners.device
-    # What fills up sorts behind the last word.
+    # One sort for all batches: their words follow one another. What fills up a batch sorts behind
+    # its last word.
+    first_words = torch.arange(batches, dtype=columns.dtype, device=device)[:, None]
+    first_words = first_words * (vocabulary + 1)
     words, order = torch.sort(
-        columns.masked_fill(owners >= documents, vocabulary), dim=1, stable=True
+        columns.masked_fill(owners >= documents, vocabulary).add_(first_words).view(-1),
+        stable=True,
     )
-    place = torch.arange(entries, device=device)
-    first = torch.searchsorted(words, words)
-    # How many pieces begin up to each entry, itself included.
-    begun = ((place - first) % PIECE == 0).cumsum(1, dtype=torch.int32)
+    place = torch.arange(batches * entries, device=device)
+    begins = (place - torch.searchsorted(words, words)) % PIECE == 0
+    # How many pieces of a batch begin up to each of its entries, itself included.
+    begun = begins.view(batches, entries).cumsum(1, dtype=torch.int32)
     most = pieces_of(entries, vocabulary)
     numbers = torch.arange(1, most + 2, dtype=torch.int32, device=device)
     piece_starts = torch.searchsorted(begun, numbers.repeat(batches, 1), out_int32=True)
-    all_words = torch.arange(vocabulary + 1, dtype=words.dtype, device=device)
-    first_entry = torch.searchsorted(words, all_words.repeat(batches, 1))
-    before = functional.pad(begun, (1, 0)).gather(1, first_entry)
+    all_words = torch.arange(vocabulary + 1, dtype=columns.dtype, device=device) + first_words
+    first_entries = torch.searchsorted(words, all_words)
+    first_entries -= entries * torch.arange(batches, device=device)[:, None]
+    before = functional.pad(begun, (1, 0)).gather(1, first_entries)
     filling = FILLING * torch.arange(1, filling_bags(most) + 1, device=device)
     rest = (before[:, vocabulary:] + filling).clamp(max=most)
     return LaidOut(
-        rows=owners.clamp(max=documents - 1).gather(1, order),
-        values=values.gather(1, order),
+        rows=owners.clamp(max=documents - 1).view(-1)[order].view(batches, entries),
+        values=values.view(-1)[order].view(batches, entries),
         piece_starts=piece_starts,
         word_starts=torch.cat([before, rest.to(torch.int32)], dim=1),
     )

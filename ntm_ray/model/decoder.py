@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ntm_ray.model.posterior import Posterior
     from ntm_ray.model.precision import Products
 
-_TILE_BYTES = 1 << 28
-"""Most memory for the exponentials of logits: documents are decoded in tiles of that size."""
+_TILE_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 28}
+"""Most memory for the exponentials of logits: documents are decoded in tiles of that size, which
+a CPU keeps in its cache, and which fill a GPU.
+"""
 
 
 class Decoder:
@@ -87,7 +89,8 @@ class Decoder:
 
     def _tiles(self, documents: int) -> list[slice]:
         """Return slices that cover the documents, of nearly equal lengths."""
-        most = max(1, _TILE_BYTES // (len(self._matrix) * self._matrix.itemsize))
+        row = len(self._matrix) * self._matrix.itemsize
+        most = max(1, _TILE_BYTES[self._matrix.device.type] // row)
         number = -(-documents // most)
         bounds = [documents * i // number for i in range(number + 1)]
         return [slice(*pair) for pair in itertools.pairwise(bounds)]

@@ -72,7 +72,7 @@ class Network:
         hyperparameters: Sizes of the network, its activation, and whether to normalise.
         dtype: Floating-point type; float64 is for checks.
         device: Where the parameters lie.
-        products: How dense matrices are multiplied in training; in evaluation it is as they are.
+        products: How dense matrices are multiplied in training; in evaluation, exactly.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Network:
         sigma = log_sigma.exp()
         wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
         topics = mean.shape[1]
-        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :topics])
+        wide[:, :topics] = torch.softmax(torch.addcmul(mean, sigma, noise), dim=1)
         wide[:, topics] = 1
         return Posterior(mean, log_sigma, sigma, noise, wide)
 

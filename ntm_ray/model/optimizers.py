@@ -124,7 +124,11 @@ class Optimizer(ABC):
         rate: float | torch.Tensor,
         *state: torch.Tensor,
     ) -> None:
-        """Change `weights` and `state` in place, without decay; `gradient` is overwritten."""
+        """Change `weights` and `state` in place, without decay.
+
+        `gradient` may be overwritten, but where it was zero it stays so: what fills up rows never
+        changes.
+        """
 
     def _clip(self, gradient: torch.Tensor) -> torch.Tensor:
         if math.isinf(self._clip_at):
@@ -171,8 +175,7 @@ class Adam(Optimizer):
         mean, var = state
         mean.lerp_(gradient, 1 - self.beta1)
         var.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        torch.sqrt(var, out=gradient)
-        weights.addcdiv_(mean, gradient.add_(self.epsilon).div_(rate), value=-1)
+        weights.addcdiv_(mean, var.sqrt().add_(self.epsilon).div_(rate), value=-1)
 
     @classmethod
     def correction(cls, steps: int) -> float:

@@ -125,7 +125,7 @@ def test_small_buffers_change_nothing_but_rounding(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = train_curve(device_training(corpus, weight_decay=0.01), 3)
-    monkeypatch.setattr(decoder, "_TILE_BYTES", 5 * 40 * 4)
+    monkeypatch.setitem(decoder._TILE_BYTES, "cpu", 5 * 40 * 4)
     monkeypatch.setattr(parameters, "_PART_BYTES", 0)
     monkeypatch.setattr(optimizers, "_PIECE", 100)
     found = train_curve(device_training(corpus, weight_decay=0.01), 3)
@@ -201,6 +201,27 @@ def test_a_training_twice_and_one_restored_half_way_give_the_same_bits(
         )
     )
     assert begun + bits(restored, 3) == expected
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_what_fills_up_rows_never_changes(
+    corpus: Corpus, optimizer: str, learning_rate: float
+) -> None:
+    run = device_training(
+        corpus,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        weight_decay=0.01,
+        mini_batch_size=2,
+    )
+    train_curve(run, 3)
+    learner = run._learner
+    assert isinstance(learner, DeviceLearner)
+    parameters = learner._network.parameters
+    topics, width = 3, parameters["encoder_0_weight"].shape[1]
+    assert torch.equal(parameters.matrix[:, topics + 1], torch.ones(40))
+    assert not parameters.matrix[:, topics + 2 :].any()
+    assert not parameters.rows[:, width:].any()
 
 
 def test_another_seed_gives_another_curve(corpus: Corpus) -> None:
@@ -313,7 +334,7 @@ def test_no_buffer_of_a_step_but_parameters_is_larger_than_was_set(
     corpus = Corpus.from_counts(
         counts, [f"word{i}" for i in range(vocabulary)], validation_fraction=0
     )
-    monkeypatch.setattr(decoder, "_TILE_BYTES", limit)
+    monkeypatch.setitem(decoder._TILE_BYTES, "cpu", limit)
     monkeypatch.setattr(parameters, "_PART_BYTES", limit)
     monkeypatch.setattr(optimizers, "_PIECE", limit // 4)
     run = device_training(corpus, num_topics=40, mini_batch_size=documents)

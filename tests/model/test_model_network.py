@@ -82,7 +82,7 @@ def test_documents_larger_than_a_tile_of_logits_change_nothing(
     rows, noise = counts(9), torch.randn(9, TOPICS, dtype=torch.float64)
     whole = float64_network(settings())
     expected = whole.train_losses(batch_of(rows), noise)
-    monkeypatch.setattr(decoder, "_TILE_BYTES", 4 * VOCABULARY * 8)
+    monkeypatch.setitem(decoder._TILE_BYTES, "cpu", 4 * VOCABULARY * 8)
     monkeypatch.setattr(parameters, "_PART_BYTES", 0)
     tiled = float64_network(settings())
     found = tiled.train_losses(batch_of(rows), noise)
