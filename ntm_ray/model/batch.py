@@ -59,8 +59,8 @@ class ByWord:
     """Counts as they are needed on the way back, where gradients are summed by word.
 
     Attributes:
-        documents: The document of each entry of the counts, ``(entries,)``; the documents of
-            entries that fill up lie behind the last one.
+        documents: The document of each entry of the counts, ``(entries,)``; for what fills up,
+            which has the value 0, the last one.
         pieces: Sums over at most `PIECE` documents of a word.
         words: Sums over the pieces of each word, those without any included.
     """

@@ -19,6 +19,9 @@ _TILE_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 28}
 a CPU keeps in its cache, and which fill a GPU.
 """
 
+_LEAST = 1e-30
+"""Less than any document's tokens, and enough for sums over it to be finite."""
+
 
 class Decoder:
     """Reconstruction terms of documents, and the gradient of weight and bias.
@@ -123,12 +126,15 @@ class Decoder:
         owners, values = batch.for_training.documents, batch.counts.values
         assert values is not None
         tokens = batch.tokens[tile]
-        ratio = (totals / tokens).masked_fill_(tokens == 0, 0)
-        # Entries of other tiles, and those that fill up, take nothing from anywhere.
-        row = (owners - tile.start).clamp(0, len(tokens) - 1)
-        outside = (owners < tile.start) | (owners >= tile.stop)
-        amount = ratio.index_select(0, row).mul_(values).masked_fill_(outside, 0)
-        place = row * len(self._matrix) + batch.counts.rows
+        # Without tokens there are no entries either, and what fills up has the value 0.
+        ratio = totals / tokens.clamp(min=_LEAST)
+        if len(tokens) == len(batch):
+            row, amount = owners, ratio.index_select(0, owners).mul_(values)
+        else:  # entries of other tiles take nothing from anywhere
+            row = (owners - tile.start).clamp(0, len(tokens) - 1)
+            outside = (owners < tile.start) | (owners >= tile.stop)
+            amount = ratio.index_select(0, row).mul_(values).masked_fill_(outside, 0)
+        place = torch.add(batch.counts.rows, row, alpha=len(self._matrix))
         exp.view(-1).index_add_(0, place, amount, alpha=-1)
 
 

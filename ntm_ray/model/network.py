@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 INITIAL_SCALE = 0.07
 """Weights start from Uniform(-0.07, 0.07), as MXNet, under SageMaker NTM, has it."""
 
+_DRAWN = 1 << 22  # weights that are drawn on the host at a time, at most
+
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
@@ -113,8 +115,12 @@ class Network:
         for name in self.parameters:
             values = self.parameters[name]
             if name.endswith("_weight"):
-                drawn = generator.random(tuple(values.shape), dtype=np.float32)
-                values.copy_(torch.from_numpy((2 * drawn - 1) * np.float32(INITIAL_SCALE)))
+                height = max(1, _DRAWN // values.shape[1])
+                for start in range(0, len(values), height):  # the same numbers as all at a time
+                    rows = values[start : start + height]
+                    drawn = generator.random(tuple(rows.shape), dtype=np.float32)
+                    drawn = (2 * drawn - 1) * np.float32(INITIAL_SCALE)
+                    rows.copy_(torch.from_numpy(drawn))
             else:
                 values.zero_()
         for name in self.running:
@@ -181,7 +187,7 @@ class Network:
         wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
         topics = mean.shape[1]
         wide[:, :topics] = torch.softmax(torch.addcmul(mean, sigma, noise), dim=1)
-        wide[:, topics] = 1
+        wide[:, topics].fill_(1)
         return Posterior(mean, log_sigma, sigma, noise, wide)
 
     def _heads(
@@ -294,12 +300,13 @@ def _activate_backward(
     activation: Activation, output: torch.Tensor, d: torch.Tensor, d_offset: torch.Tensor
 ) -> None:
     """Take `d` back through an activation in place, and sum it into `d_offset`."""
+    # What autograd calls: one operation each, not three.
     if activation == "sigmoid":
-        d.mul_(output * (1 - output))
+        torch.ops.aten.sigmoid_backward.grad_input(d, output, grad_input=d)
     elif activation == "tanh":
-        d.mul_(1 - output.square())
+        torch.ops.aten.tanh_backward.grad_input(d, output, grad_input=d)
     else:
-        d.mul_(output > 0)
+        torch.ops.aten.threshold_backward.grad_input(d, output, 0, grad_input=d)
     torch.sum(d, dim=0, out=d_offset)
 
 

@@ -87,8 +87,8 @@ def through_posterior(
     d_h = theta * (d_theta - torch.linalg.vecdot(theta, d_theta)[:, None])
     return PosteriorLosses(
         recons=recons,
-        kld=0.5 * (mean.square() + beyond - 2 * log_sigma).sum(dim=1),
+        kld=torch.addcmul(beyond, mean, mean).sub_(log_sigma, alpha=2).sum(dim=1).mul_(0.5),
         scaled=scale * wide[:, : topics + 2],
         d_mean=d_h + mean,
-        d_log_sigma=d_h * sigma * noise + beyond,
+        d_log_sigma=torch.addcmul(beyond, d_h * sigma, noise),
     )

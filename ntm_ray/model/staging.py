@@ -220,7 +220,7 @@ class Stage:
         integers = {
             "starts": found.starts,
             "columns": found.columns,
-            "owners": found.owners,
+            "owners": found.owners.clamp(max=shape.documents - 1),
             "word_documents": laid_out.rows,
             "piece_starts": laid_out.piece_starts,
             "word_starts": laid_out.word_starts,

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from ntm_ray.model import Hyperparameters, decoder, parameters
+from ntm_ray.model import Hyperparameters, decoder, network, parameters
 from ntm_ray.model.batch import Batch
 from ntm_ray.model.network import Network, kl_divergence
 from tests.model.plain_ntm import plain_losses
@@ -138,6 +138,16 @@ def test_weights_start_uniform_within_mxnets_range_and_biases_at_zero() -> None:
     assert -0.07 <= weight.min() < -0.0699
     assert abs(weight.mean()) < 0.002
     assert all(not made.parameters[n].any() for n in made.parameters if not n.endswith("_weight"))
+
+
+def test_weights_drawn_in_parts_are_those_drawn_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, parts = Network(settings(feature_dim=300)), Network(settings(feature_dim=300))
+    whole.initialise(np.random.default_rng(0))
+    monkeypatch.setattr(network, "_DRAWN", 7 * TOPICS)
+    parts.initialise(np.random.default_rng(0))
+    assert torch.equal(whole.parameters.flat, parts.parameters.flat)
 
 
 def test_a_batch_without_its_transpose_cannot_be_trained_on() -> None:
