@@ -28,6 +28,14 @@ LIVELY: dict[str, Any] = {
     "num_patience_epochs": 99,
 }
 
+OPTIMIZERS = [
+    ("sgd", 0.002),
+    ("adam", 0.02),
+    ("adagrad", 0.02),
+    ("adadelta", 1.0),
+    ("rmsprop", 0.002),
+]
+
 
 def device_training(
     corpus: Corpus,
