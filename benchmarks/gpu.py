@@ -27,6 +27,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,7 @@ class Run:
         return time.perf_counter() - started, losses.total_loss
 
 
+@cache
 def corpus_of(documents: int, vocabulary: int) -> Corpus:
     """Documents of different lengths, words drawn by Zipf's law."""
     random = np.random.default_rng(0)

@@ -163,29 +163,34 @@ class DeviceLearner:
         self._network.encoder_gradient = None
 
     def _captured(self, stage: Stage) -> torch.cuda.CUDAGraph:
-        """Return a step of `stage` as a graph, and leave all that a step changes as it is."""
+        """Return a step of `stage` as a graph; nothing is trained by that."""
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with self._undone(stage):
+            # Libraries set themselves up in their first calls, which a graph cannot take down.
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UP_STEPS):
+                    stage.number.zero_()
+                    self._step(stage)
+            current.wait_stream(side)
+            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                self._step(stage)
+        return graph
+
+    @contextmanager
+    def _undone(self, stage: Stage) -> Iterator[None]:
+        """Leave all that steps change as it was, so that they can be tried out."""
         changed = [
             self._network.parameters.flat,
             self._network.running.flat,
             *self._optimizer.state_tensors.values(),
+            stage.number,
         ]
         copies = [tensor.clone() for tensor in changed]
-        # Libraries set themselves up in their first calls, which a graph cannot take down.
-        current = torch.cuda.current_stream()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_STEPS):
-                stage.number.zero_()
-                self._step(stage)
-        current.wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-            self._step(stage)
+        yield
         for tensor, copy in zip(changed, copies, strict=True):
             tensor.copy_(copy)
-        stage.number.zero_()
-        return graph
 
     @contextmanager
     def _working(self, precision: Precision) -> Iterator[None]:

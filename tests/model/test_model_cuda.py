@@ -60,7 +60,7 @@ def test_the_curve_is_that_of_the_plain_formulation(
     def watched(stage: Stage, *given: Any) -> None:
         original(stage, *given)
         shape, place = stage.shape, stage._places[1]["noise"]
-        drawn = stage._floats[: len(given[0]), place].cpu()
+        drawn = stage._floats[: len(given[0]), place].clone().cpu()
         noise.extend(drawn.view(-1, shape.documents, shape.topics))
 
     changes: dict[str, Any] = {

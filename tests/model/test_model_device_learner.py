@@ -202,6 +202,28 @@ def test_a_training_twice_and_one_restored_half_way_give_the_same_bits(
 
 
 @pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_steps_that_are_tried_out_leave_no_trace(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, optimizer: str, learning_rate: float
+) -> None:
+    changes: dict[str, Any] = {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "batch_norm": True,
+    }
+    expected = bits(device_training(corpus, **changes), 3)
+    original = DeviceLearner._do
+
+    def first_tried_out(learner: DeviceLearner, stage: Stage, number: int) -> None:
+        with learner._undone(stage):
+            learner._step(stage)
+            assert stage.number == 1
+        original(learner, stage, number)
+
+    monkeypatch.setattr(DeviceLearner, "_do", first_tried_out)
+    assert bits(device_training(corpus, **changes), 3) == expected
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
 def test_what_fills_up_rows_never_changes(
     corpus: Corpus, optimizer: str, learning_rate: float
 ) -> None:
