@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ntm_ray.model.network import DocumentLosses, Network
 
-_SEED = 5_111_987
+EVALUATION_SEED = 5_111_987
+"""Of the noise that all validation documents are evaluated with."""
+
 _CHUNK = 1024
 
 
@@ -77,7 +79,7 @@ def evaluate(network: Network, counts: csr_matrix) -> Losses:
 
 def noisy_batches(network: Network, counts: csr_matrix) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield `counts` in batches for :func:`evaluate`, each with its noise."""
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(EVALUATION_SEED)
     topics = network.hyperparameters.num_topics
     for batch in batches(network, counts):
         noise = generator.standard_normal((len(batch), topics), dtype=np.float32)

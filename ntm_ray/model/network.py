@@ -16,10 +16,10 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from ntm_ray.model.decoder import Decoder
+from ntm_ray.model.initial import drawn_weights
 from ntm_ray.model.parameters import ParameterVector, WordGradient
 from ntm_ray.model.posterior import Posterior
 from ntm_ray.model.precision import Products
@@ -27,13 +27,10 @@ from ntm_ray.model.precision import Products
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+
     from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
-
-INITIAL_SCALE = 0.07
-"""Weights start from Uniform(-0.07, 0.07), as MXNet, under SageMaker NTM, has it."""
-
-_DRAWN = 1 << 22  # weights that are drawn on the host at a time, at most
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
@@ -115,12 +112,8 @@ class Network:
         for name in self.parameters:
             values = self.parameters[name]
             if name.endswith("_weight"):
-                height = max(1, _DRAWN // values.shape[1])
-                for start in range(0, len(values), height):  # the same numbers as all at a time
-                    rows = values[start : start + height]
-                    drawn = generator.random(tuple(rows.shape), dtype=np.float32)
-                    drawn = (2 * drawn - 1) * np.float32(INITIAL_SCALE)
-                    rows.copy_(torch.from_numpy(drawn))
+                for rows, drawn in drawn_weights(values.shape, generator):
+                    values[rows].copy_(torch.from_numpy(drawn))
             else:
                 values.zero_()
         for name in self.running:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from ntm_ray.errors import HyperparameterError
+from ntm_ray.model.cpu import CpuLearner
 from ntm_ray.model.device import resolve_device
 from ntm_ray.model.device_learner import DeviceLearner
 from ntm_ray.model.early_stopping import EarlyStopping
 from ntm_ray.model.evaluation import Losses
-from ntm_ray.model.interim.learner import InterimLearner
 from ntm_ray.model.precision import check_precision
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Training:
         where = resolve_device(device)
         how = check_precision(precision, where)
         self._learner: Learner = (
-            InterimLearner(hyperparameters, corpus, self._generator)
+            CpuLearner(hyperparameters, corpus, self._generator)
             if where.type == "cpu"
             else DeviceLearner(hyperparameters, corpus, self._generator, where, precision=how)
         )

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from ntm_ray.model import Hyperparameters, decoder, network, parameters
+from ntm_ray.model import Hyperparameters, decoder, initial, parameters
 from ntm_ray.model.batch import Batch
 from ntm_ray.model.network import Network, kl_divergence
 from tests.model.plain_ntm import plain_losses
@@ -145,7 +145,7 @@ def test_weights_drawn_in_parts_are_those_drawn_at_a_time(
 ) -> None:
     whole, parts = Network(settings(feature_dim=300)), Network(settings(feature_dim=300))
     whole.initialise(np.random.default_rng(0))
-    monkeypatch.setattr(network, "_DRAWN", 7 * TOPICS)
+    monkeypatch.setattr(initial, "_TOGETHER", 7 * TOPICS)
     parts.initialise(np.random.default_rng(0))
     assert torch.equal(whole.parameters.flat, parts.parameters.flat)
 
