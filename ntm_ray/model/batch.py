@@ -1,9 +1,9 @@
 """Documents on their way through the network: sparse, and laid out for both directions.
 
-Sums over words and over documents are sums of bags, each added up in the order of its entries by
-whoever owns the bag: the same on every device to the last bit, run for run, and without a look at
-a length that only the device knows. A device adds a bag up entry by entry, so a word that most
-documents have is added up in pieces, and what only fills up a batch lies in short bags of its own.
+Sums over words and over documents are sums of bags, each added up in the order of its entries: the
+same bits every time, unlike sums that are scattered, and without a look at a length that only the
+device knows. A GPU adds a bag up entry by entry, so a word that most documents have is added up in
+pieces, and what only fills up a batch lies in short bags of its own.
 """
 
 from __future__ import annotations

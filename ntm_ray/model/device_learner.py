@@ -142,16 +142,14 @@ class DeviceLearner:
 
     def _do(self, stage: Stage, number: int) -> None:
         """Do the steps of the first batches of a stage."""
-        step = self._step
+        graph = None
         if self._graphs and stage is self._stage:
-            if self._graph is None:
-                self._graph = self._captured(stage)
-            graph = self._graph
-            for _ in range(number):
-                graph.replay()
-            return
+            graph = self._graph = self._graph or self._captured(stage)
         for _ in range(number):
-            step(stage)
+            if graph is None:
+                self._step(stage)
+            else:
+                graph.replay()
 
     def _step(self, stage: Stage) -> None:
         """Do the next step of a stage: the same operations on the same memory each time."""
