@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ntm_ray.model.batch import ByWord
-    from ntm_ray.model.interim.batch import Transposed
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
@@ -102,33 +101,6 @@ class ParameterVector:
         return ParameterVector(
             shapes, dtype=self.flat.dtype, device=self.flat.device, joined=self.joined
         )
-
-
-@dataclass(frozen=True)
-class SparseGradient:
-    """The gradient of the weight that counts are multiplied by: ``X^T d``, not yet carried out.
-
-    Attributes:
-        transposed: The counts X, transposed.
-        d: Gradient by the product ``(documents, width)``, as wide as the filled up rows.
-    """
-
-    transposed: Transposed
-    d: torch.Tensor
-
-    @property
-    def words(self) -> torch.Tensor:
-        """The words whose rows are not zero, ``(words,)``."""
-        return self.transposed.words
-
-    def rows(self) -> torch.Tensor:
-        """Return those rows, ``(words, width)``, as wide as the filled up rows."""
-        return self.transposed.rows @ self.d
-
-    def dense(self, vocabulary: int) -> torch.Tensor:
-        """Return all rows, ``(vocabulary, width)``."""
-        rows = self.rows()
-        return rows.new_zeros(vocabulary, rows.shape[1]).index_copy_(0, self.words.long(), rows)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from ntm_ray.model.batch import Batch
-from ntm_ray.model.interim.batch import Batch as InterimBatch
 
 CPU = torch.device("cpu")
 
@@ -28,17 +27,3 @@ def test_products_with_counts_and_their_transpose_are_those_of_dense_matrices(
     torch.testing.assert_close(batch.counts @ by_word, expected @ by_word)
     torch.testing.assert_close(batch.for_training @ by_document, expected.T @ by_document)
     torch.testing.assert_close(batch.tokens, expected.sum(dim=1))
-
-
-@settings(deadline=None)  # the first example waits for the compiler
-@given(seed=st.integers(0, 10_000), documents=st.integers(1, 8), words=st.integers(1, 12))
-def test_a_gathered_batch_is_the_one_that_scipy_cuts_out(
-    seed: int, documents: int, words: int
-) -> None:
-    random = np.random.default_rng(seed)
-    counts = csr_matrix(random.poisson(0.4, size=(documents, words)), dtype=np.float32)
-    chosen = random.integers(0, documents, size=random.integers(1, 9))
-    found = InterimBatch.gathered(counts, chosen, device=CPU)
-    expected = counts[chosen].toarray()
-    dense = torch.from_numpy(random.standard_normal((words, 3), dtype=np.float32))
-    torch.testing.assert_close(found.counts @ dense, torch.from_numpy(expected) @ dense)

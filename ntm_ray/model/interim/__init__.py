@@ -1,1 +1,0 @@
-"""How a CPU trains until its own learner takes over; nothing here stays."""
