@@ -25,7 +25,7 @@ from pydantic import (
 from ntm_ray._version import __version__
 from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
 from ntm_ray.errors import JobError, NtmRayError, first_complaint
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model import PRECISIONS, Hyperparameters
 from ntm_ray.tuning.names import check_name
 from ntm_ray.tuning.schedulers import SCHEDULERS
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS
@@ -72,6 +72,8 @@ class TuningJob(BaseModel):
         storage: The folder that job folders are made in.
         name: The job folder's name; None: made of the corpus's name and the time.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: How a trial multiplies matrices in training: `float32`, or on a CUDA GPU `tf32`
+            or `bf16`, which are faster and less exact. Validation is always in float32.
 
     Raises:
         JobError: One line with the field, the value and what is allowed.
@@ -93,6 +95,7 @@ class TuningJob(BaseModel):
     storage: Path = Path("runs")
     name: str | None = None
     device: str = "auto"
+    precision: str = "float32"
 
     if not TYPE_CHECKING:  # type checkers see the fields, users the one-line error
 
@@ -158,6 +161,16 @@ class TuningJob(BaseModel):
         if not re.fullmatch(r"auto|cpu|cuda|mps", device):
             raise ValueError("one of auto, cpu, cuda, mps is wanted")
         return device
+
+    @field_validator("precision", mode="after")
+    @classmethod
+    def _precision_is_known(cls, precision: str, info: ValidationInfo) -> str:
+        if precision not in PRECISIONS:
+            raise ValueError(f"one of {', '.join(PRECISIONS)} is wanted")
+        device = info.data.get("device")
+        if precision != "float32" and device in {"cpu", "mps"}:
+            raise ValueError(f"on the device {device} it is float32")
+        return precision
 
     @model_validator(mode="after")
     def _names_exist(self) -> TuningJob:

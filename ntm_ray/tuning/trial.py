@@ -33,12 +33,14 @@ class TrialSetting:
         rungs: Epochs that must be reported as the last of a report, with the best model saved.
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: See `Training`.
         models: The folder in which a trial saves its best model, as a folder of its own name.
     """
 
     rungs: frozenset[int]
     threads: int
     device: str
+    precision: str
     models: Path
 
 
@@ -70,7 +72,11 @@ class NTMTrial(tune.Trainable):
         self._name: str = config["trial"]
         self._saved_epoch: int | None = None
         self._training = Training(
-            hyperparameters, self._corpus, seed=config["seed"], device=self._device()
+            hyperparameters,
+            self._corpus,
+            seed=config["seed"],
+            device=self._device(),
+            precision=self._setting.precision,
         )
 
     def _device(self) -> str:
