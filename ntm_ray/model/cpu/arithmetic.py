@@ -75,7 +75,7 @@ _as_float = cast("Callable[[Any], Any]", _as_float_code)
     cache=True, nogil=True, error_model="numpy", fastmath={"contract"}
 ))  # fmt: skip
 def exponential(x: Any) -> Any:
-    """Return exp(x) in float32, to 1e-7 of it: inf beyond 3e38, 0 below 1e-38, NaN of NaN.
+    """Return exp(x) in float32, to 2e-7 of it: inf beyond 2e38, 0 below 1e-38, NaN of NaN.
 
     In plain operations, so that a loop over it becomes one over vectors, which a call does not.
     """
