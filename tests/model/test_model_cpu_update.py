@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from ntm_ray.model import Hyperparameters
-from ntm_ray.model.cpu.update import RULES, refresh_rows, step_rates, update_rows
+from ntm_ray.model.cpu import update
+from ntm_ray.model.cpu.arithmetic import compiled
+from ntm_ray.model.cpu.update import RULES, step_rates
 from tests.model.plain_ntm import plain_update
 
 ROWS, WIDTH, STEPS = 30, 16, 400
@@ -17,6 +19,22 @@ SETTINGS: list[dict[str, float]] = [
     {"weight_decay": 0.02, "clip_gradient": 0.05},
     {"rescale_gradient": 0.1, "clip_gradient": 0.3},
 ]
+
+
+@compiled
+def refresh_rows(
+    rule: int, words: np.ndarray, w: np.ndarray, a: np.ndarray, b: np.ndarray, last: np.ndarray,
+    step: int, decay: float, settings: np.ndarray, rates: np.ndarray,
+) -> None:  # fmt: skip
+    update.refresh_rows(rule, words, w, a, b, last, step, decay, settings, rates)
+
+
+@compiled
+def update_rows(
+    rule: int, words: np.ndarray, w: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray,
+    decay: float, settings: np.ndarray,
+) -> None:  # fmt: skip
+    update.update_rows(rule, words, w, g, a, b, decay, settings)
 
 
 class LazyRows:

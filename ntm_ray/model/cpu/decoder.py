@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntm_ray.model.cpu.arithmetic import ZERO, compiled, exponential, reassociating
+from ntm_ray.model.cpu.arithmetic import ZERO, exponential, inner, reassociating
 from ntm_ray.model.cpu.layout import ROWS
 from ntm_ray.model.cpu.update import update
 
@@ -49,7 +49,7 @@ def _logits(
             z1[j] += y0 * w0[j] + y1 * w1[j] + y2 * w2[j] + y3 * w3[j]
 
 
-@compiled
+@inner
 def _highest(z: Floats, highest: Any) -> Any:
     for j in range(z.size):
         highest = z[j] if z[j] > highest else highest
@@ -156,7 +156,7 @@ def _add_gradient(
             )
 
 
-@compiled
+@inner
 def _begin(batch: Documents, first: int, cursors: NDArray[np.int32]) -> None:
     """Set each document's cursor to its first entry of a word not before `first`."""
     for d in range(cursors.size):
@@ -167,7 +167,7 @@ def _begin(batch: Documents, first: int, cursors: NDArray[np.int32]) -> None:
         cursors[d] = cursor
 
 
-@compiled
+@inner
 def forward(
     parameters: Parameters,
     topics: int,
@@ -211,7 +211,7 @@ def forward(
             sums[d + 1] += _exponentiate(z1, work.shift[d + 1])
 
 
-@compiled
+@inner
 def _add_sparse(
     batch: Documents,
     d: int,
@@ -229,7 +229,7 @@ def _add_sparse(
     sparse[d] += total
 
 
-@compiled
+@inner
 def _subtract_counts(
     batch: Documents,
     d: int,
@@ -246,7 +246,7 @@ def _subtract_counts(
     cursors[d] = cursor
 
 
-@compiled
+@inner
 def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, work: Work) -> None:
     """Set the shift of each document to its greatest logit."""
     size = work.gradient.shape[2]
@@ -264,7 +264,7 @@ def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, w
             work.shift[d + 1] = _highest(z1, work.shift[d + 1])
 
 
-@compiled
+@inner
 def backward(
     rule: int,
     parameters: Parameters,

@@ -10,8 +10,8 @@ from ntm_ray.model.cpu.arithmetic import (
     ONE,
     TWO,
     ZERO,
-    compiled,
     exponential,
+    inner,
     multiply_add,
     reassociating,
     transpose,
@@ -29,7 +29,7 @@ _NEW = np.float32(0.1)
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
 
 
-@compiled
+@inner
 def gather(
     starts: Integers, columns: Integers, values: Floats, chosen: Integers, batch: Documents
 ) -> int:
@@ -68,7 +68,7 @@ def gather(
     return found
 
 
-@compiled
+@inner
 def read(
     starts: Integers, columns: Integers, values: Floats, chosen: Integers, batch: Documents
 ) -> None:
@@ -89,7 +89,7 @@ def read(
     batch.starts[chosen.size], batch.starts[batch.tokens.size] = end, end
 
 
-@compiled
+@inner
 def matrix(flat: Floats, start: int, rows: int, columns: int) -> Floats:
     """Return a part of a flat array as a matrix."""
     return flat[start : start + rows * columns].reshape(rows, columns)
@@ -219,7 +219,7 @@ def normalise_backward(normalised: Floats, scale: Floats, documents: int, d: Flo
             d[i, j] = (d[i, j] - middle - normalised[i, j] * part) * scale[j]
 
 
-@compiled
+@inner
 def encode(
     shape: Shape, parameters: Parameters, batch: Documents, documents: int, training: bool,
     work: Work,
@@ -257,7 +257,7 @@ def encode(
     return out
 
 
-@compiled
+@inner
 def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: Work) -> Floats:
     """Return the gradient by the first layer's sums, and leave that of other parameters behind.
 
@@ -302,7 +302,7 @@ def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: 
     return d
 
 
-@compiled
+@inner
 def update_words(
     rule: int,
     batch: Documents,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ntm_ray.model.cpu.arithmetic import compiled
+from ntm_ray.model.cpu.arithmetic import inner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +156,7 @@ class Work(NamedTuple):
     losses: Doubles
 
 
-@compiled
+@inner
 def filled_rows(documents: int) -> int:
     """Return the least multiple of `ROWS` that is not below `documents`."""
     return (documents + ROWS - 1) // ROWS * ROWS
