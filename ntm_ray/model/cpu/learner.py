@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ntm_ray.corpus.mapped import MappedDocuments
 from ntm_ray.model.cpu.epoch import Counts, Rule, run
 from ntm_ray.model.cpu.layout import (
     Documents,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _NOISE_FLOATS = 1 << 20
 """Noise is drawn for as many batches as this holds, at least for one."""
+
+_ASKED_FOR_TOGETHER = 2048
+"""Documents of a mapped file are asked for while so many before them are trained on."""
 
 _EVALUATED_TOGETHER = 256
 _KEPT_NOISE_FLOATS = 1 << 22
@@ -75,6 +79,7 @@ class CpuLearner:
         products = self._size * shape.vocabulary * shape.topics
         self._threads = torch.get_num_threads() if products >= _LEAST_SHARED else 1
         self._counts = _counts(corpus.train)
+        self._mapped = MappedDocuments(corpus.train)
         self._batch = _documents(corpus.train, self._size)
         self._work = work_of(shape, self._size, self._threads, training=True)
         self._validation = _counts(corpus.validation)
@@ -120,6 +125,9 @@ class CpuLearner:
         """Do one step for each mini-batch of `documents`, in their order."""
         topics, size = self._shape.topics, self._size
         together = max(1, _NOISE_FLOATS // (topics * size)) * size
+        if self._mapped.in_file:
+            together = min(together, -(-_ASKED_FOR_TOGETHER // size) * size)
+            self._mapped.ask_for(documents[:together])
         self._work.losses[:] = 0
         last_step = self._steps + -(-len(documents) // size)
         if len(self._rule.rates) <= last_step:
@@ -128,6 +136,7 @@ class CpuLearner:
         with _flushing_denormals():
             for first in range(0, len(documents), together):
                 chosen = documents[first : first + together]
+                self._mapped.ask_for(documents[first + together : first + 2 * together])
                 noise = generator.standard_normal((len(chosen), topics), dtype=np.float32)
                 settle = first + together >= len(documents)
                 task = (
