@@ -29,6 +29,10 @@ class Observation:
     finished: bool
 
 
+class Exhausted(Exception):  # noqa: N818 - an end, not an error
+    """Raised by `propose` when there is nothing left to try, as at the end of a grid."""
+
+
 class SearchAlgorithm(Protocol):
     """Proposes configurations for a search space and learns from what became of them.
 
@@ -37,7 +41,11 @@ class SearchAlgorithm(Protocol):
     """
 
     def propose(self, trial: str) -> Configuration:
-        """Propose a configuration of the space for a new trial of this name."""
+        """Propose a configuration of the space for a new trial of this name.
+
+        Raises:
+            Exhausted: If all that can be tried has been proposed; the search ends then.
+        """
 
     def adopt(self, trial: str, configuration: Configuration) -> None:
         """Take note of a trial whose configuration was chosen elsewhere, in place of propose."""
