@@ -29,6 +29,10 @@ class Observation:
     finished: bool
 
 
+class Exhausted(Exception):  # noqa: N818 - as StopIteration, it is no error
+    """Raised by `propose` of a search algorithm that has nothing left to propose."""
+
+
 class SearchAlgorithm(Protocol):
     """Proposes configurations for a search space and learns from what became of them.
 
@@ -37,7 +41,11 @@ class SearchAlgorithm(Protocol):
     """
 
     def propose(self, trial: str) -> Configuration:
-        """Propose a configuration of the space for a new trial of this name."""
+        """Propose a configuration of the space for a new trial of this name.
+
+        Raises:
+            Exhausted: If there is none left, as in a finite grid; the job ends with what it has.
+        """
 
     def adopt(self, trial: str, configuration: Configuration) -> None:
         """Take note of a trial whose configuration was chosen elsewhere, in place of propose."""
