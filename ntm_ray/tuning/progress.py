@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ntm_ray.tuning.engine import Engine, Status
+from ntm_ray.tuning.trial_record import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.job import TuningJob
 
 

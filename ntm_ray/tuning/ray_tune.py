@@ -22,9 +22,9 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from ntm_ray.errors import JobError, NtmRayError
-from ntm_ray.tuning.engine import OBJECTIVE
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.trial import NTMTrial, TrialSetting
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ntm_ray.model import NTM
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine, Status
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from ntm_ray.tuning.engine import Engine
 
 OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
 
@@ -99,11 +101,8 @@ class TuningResult:
                 if defaults and defaults.status is Status.FINISHED
                 else None,
             },
-            outcomes={
-                outcome: sum(trial.status is outcome for trial in engine.searched)
-                for outcome in OUTCOMES
-            },
-            epochs_spent=sum(trial.epochs for trial in engine.searched),
+            outcomes={outcome: engine.counts[outcome] for outcome in OUTCOMES},
+            epochs_spent=engine.epochs_spent,
             wall_seconds=wall_seconds,
             folder=folder,
             interrupted=not engine.is_finished,

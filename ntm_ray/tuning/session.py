@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, OBJECTIVE, Engine, Status, Trial
 from ntm_ray.tuning.progress import Observer, Progress
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.tables import epochs_table, trials_table
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
 
 if TYPE_CHECKING:
+    from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
 
 # The tables are written as a whole, so a job with many trials must do it more and more rarely.

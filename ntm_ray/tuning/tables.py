@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ntm_ray.model import Hyperparameters
-from ntm_ray.tuning.engine import OBJECTIVE
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ntm_ray.tuning.engine import Trial
+    from ntm_ray.tuning.trial_record import Trial
 
 LOSSES = ("total_loss", "recons_loss", "kld")
 _HYPERPARAMETER_TYPES = {

@@ -12,7 +12,7 @@ import torch
 from ray import tune
 
 from ntm_ray.model import NTM, EpochRecord, Hyperparameters, Training
-from ntm_ray.tuning.engine import OBJECTIVE
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,10 +23,11 @@ from ntm_ray.corpus import Corpus, bars, unigram_loss
 from ntm_ray.errors import JobError
 from ntm_ray.model import Hyperparameters, Training
 from ntm_ray.tuning import OBJECTIVE, Progress, SearchSpace, Status, TuningJob, TuningResult
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers.asha import ASHA
 from ntm_ray.tuning.tables import epochs_table, trials_table
 from ntm_ray.tuning.trial import epoch_row
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +246,9 @@ def test_trials_are_stopped_early_at_rungs_only_and_go_no_further_than_the_budge
     trials = result.trials().to_pylist()
     stopped = [row for row in trials if row["status"] == "stopped_early"]
     assert stopped, "this job is here to see some stopped early"
-    assert {row["epochs"] for row in stopped} <= set(ASHA(job.epochs).rungs)
+    assert {row["epochs"] for row in stopped} <= set(
+        ASHA(job.epochs, job.free_space, job.seed).rungs
+    )
     assert max(row["epochs"] for row in trials) == job.epochs
 
 

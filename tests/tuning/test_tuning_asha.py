@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from ntm_ray.errors import JobError
 from ntm_ray.tuning.schedulers import Decision, create_scheduler
 from ntm_ray.tuning.schedulers.asha import ASHA
+from ntm_ray.tuning.space import SearchSpace
+
+SPACE = SearchSpace(name="empty", parameters=())
 
 
 def goes_on(losses: list[float], rung: int = 1) -> list[bool]:
     """Whether each of some trials, reaching a rung with these losses in turn, goes on."""
-    scheduler = ASHA(27)
+    scheduler = ASHA(27, SPACE, 0)
     return [
         scheduler.decide(f"{number:04d}", rung, loss) is Decision.CONTINUE
         for number, loss in enumerate(losses)
@@ -38,7 +41,7 @@ def goes_on(losses: list[float], rung: int = 1) -> list[bool]:
 def test_rungs_are_the_powers_of_three_below_the_budget(
     max_epochs: int, rungs: tuple[int, ...]
 ) -> None:
-    assert ASHA(max_epochs).rungs == rungs
+    assert ASHA(max_epochs, SPACE, 0).rungs == rungs
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_diverged_trials_count_among_those_that_reached_the_rung() -> None:
 
 
 def test_a_restarted_trial_enters_nothing_and_goes_on() -> None:
-    scheduler = ASHA(27)
+    scheduler = ASHA(27, SPACE, 0)
     assert scheduler.decide("0000", 1, 5.0) is Decision.CONTINUE
     for _ in range(5):
         assert scheduler.decide("0000", 1, 9.0) is Decision.CONTINUE
@@ -105,7 +108,7 @@ def test_a_restarted_trial_enters_nothing_and_goes_on() -> None:
 
 
 def test_rungs_are_compared_apart() -> None:
-    scheduler = ASHA(27)
+    scheduler = ASHA(27, SPACE, 0)
     scheduler.decide("0000", 1, 5.0)
     assert scheduler.decide("0001", 3, 6.0) is Decision.CONTINUE
     assert scheduler.decide("0002", 3, 5.9) is Decision.CONTINUE
@@ -128,11 +131,11 @@ def test_only_the_order_of_losses_counts(exponents: list[int]) -> None:
 
 
 def test_without_a_scheduler_there_are_no_rungs_and_nothing_stops() -> None:
-    scheduler = create_scheduler("none", 27)
+    scheduler = create_scheduler("none", 27, SPACE, 0)
     assert scheduler.rungs == ()
     assert scheduler.decide("0000", 1, math.inf) is Decision.CONTINUE
 
 
 def test_a_misspelt_scheduler_is_told_what_was_probably_meant() -> None:
     with pytest.raises(JobError, match="no scheduler is called 'asah'; did you mean 'asha'"):
-        create_scheduler("asah", 27)
+        create_scheduler("asah", 27, SPACE, 0)

@@ -3,137 +3,31 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning import OBJECTIVE, SearchSpace, Status, TuningJob
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine, EpochRow, Trial
+from ntm_ray.tuning import Status
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers import Decision
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
+from tests.tuning.made_up import (
+    as_in_a_journal,
+    carry_out,
+    job_of,
+    outcome,
+    row_of,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ntm_ray.tuning import TuningJob
     from ntm_ray.tuning.journal import Event
     from ntm_ray.tuning.search import Observation
-
-SPACE = SearchSpace.parse(
-    {
-        "name": "made up",
-        "parameters": [
-            {"name": "optimizer", "type": "categorical", "values": ["adam", "sgd"]},
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 1e-4,
-                "max": 0.1,
-                "scaling": "logarithmic",
-            },
-            {
-                "name": "weight_decay",
-                "type": "continuous",
-                "min": 1e-5,
-                "max": 1e-2,
-                "scaling": "logarithmic",
-                "disabled": 0.0,
-                "when": {"optimizer": ["adam"]},
-            },
-            {"name": "mini_batch_size", "type": "integer", "min": 16, "max": 512},
-        ],
-    },
-    "made up",
-)
-
-
-def job_of(**fields: Any) -> TuningJob:
-    fields = {"search": "random", "trials": 12, "seed": 3} | fields
-    epochs = {"epochs": fields.pop("epochs", 27)}
-    return TuningJob(corpus="synthetic", hyperparameters=epochs, search_space=SPACE, **fields)
-
-
-def row_of(epoch: int, loss: float | None) -> EpochRow:
-    return {"epoch": epoch, OBJECTIVE: loss, "seconds": 0.5}
-
-
-def rows_of(*losses: float | None, first: int = 1) -> list[EpochRow]:
-    return [row_of(epoch, loss) for epoch, loss in enumerate(losses, start=first)]
-
-
-class MadeUpTraining:
-    """Trains as `NTMTrial` does: reports at rungs, at the end, and every few epochs between."""
-
-    def __init__(self, trial: Trial, job: TuningJob, rungs: tuple[int, ...], every: int) -> None:
-        random = np.random.default_rng(trial.seed)
-        rate = float(trial.configuration.get("learning_rate", 0.001))
-        self._floor = 6 + abs(math.log10(rate) + 2) / 2 + random.random() / 10
-        kind = random.choice(["sound", "sound", "diverges", "patient", "diverges late"])
-        self._ends = {
-            "sound": (job.epochs, "epochs"),
-            "diverges": (1, "diverged"),
-            "patient": (5, "early_stopping"),
-            "diverges late": (4, "diverged"),
-        }[str(kind)]
-        if self._ends[0] > job.epochs:
-            self._ends = (job.epochs, "epochs")
-        self._rungs = rungs
-        self._every = every
-        self._epoch = 0
-        self._best: tuple[float, int] = (math.inf, 0)
-
-    def step(self) -> dict[str, Any]:
-        rows = []
-        while True:
-            self._epoch += 1
-            last, reason = self._ends
-            ended = self._epoch == last
-            loss = None
-            if not (ended and reason == "diverged"):
-                # Not falling all the way, so that the best epoch is not always the last.
-                loss = self._floor + 1 / self._epoch + 0.3 * (self._epoch % 4 == 0)
-                self._best = min(self._best, (loss, self._epoch))
-            rows.append(row_of(self._epoch, loss))
-            due = ended or self._epoch in self._rungs
-            if due or self._epoch % self._every == 0:
-                break
-        if due and self._best[1]:
-            self._saved = self._best[1]
-        return {
-            "rows": rows,
-            "stop_reason": reason if ended else None,
-            "saved_epoch": getattr(self, "_saved", None),
-        }
-
-
-def carry_out(engine: Engine, slots: int = 1, every: int = 4) -> None:
-    """Train trials, `slots` at a time and a report each in turn, until there are none left."""
-    running: deque[tuple[str, MadeUpTraining]] = deque()
-    while True:
-        while len(running) < slots and (trial := engine.next_trial()):
-            training = MadeUpTraining(trial, engine.job, engine.scheduler.rungs, every)
-            running.append((trial.name, training))
-        if not running:
-            return
-        name, training = running.popleft()
-        if engine.report(name, **training.step()) is Decision.CONTINUE:
-            running.append((name, training))
-
-
-def as_in_a_journal(events: list[Event]) -> list[Event]:
-    back: list[Event] = json.loads(json.dumps(events))
-    return back
-
-
-def outcome(engine: Engine) -> dict[str, tuple[Any, ...]]:
-    """All that is known of the trials, but for when they were begun."""
-    return {
-        name: (t.configuration, t.seed, t.status, t.curve, t.saved, t.seconds, t.error)
-        for name, t in engine.trials.items()
-    }
 
 
 class Listening:
@@ -401,7 +295,7 @@ def test_the_defaults_trial_is_outside_search_scheduler_best_and_counts() -> Non
     assert engine.trials[DEFAULTS_TRIAL].status is Status.FINISHED
     assert told(engine) == []
     assert engine.best is None
-    assert engine.searched == []
+    assert list(engine.searched) == []
     # Far worse than the defaults, and yet the first at each rung.
     other = begin(engine)
     assert engine.report(other, rows_of(9.0)) is Decision.CONTINUE

@@ -12,10 +12,11 @@ from ntm_ray import Corpus, TuningJob
 from ntm_ray.corpus import bars
 from ntm_ray.errors import DeviceError, JobError
 from ntm_ray.model import NTM, Hyperparameters, Training
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, OBJECTIVE, Engine, Trial
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.progress import Nobody
 from ntm_ray.tuning.session import Session
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Trial
 
 if TYPE_CHECKING:
     from pathlib import Path

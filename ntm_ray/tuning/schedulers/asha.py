@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from typing import TYPE_CHECKING
 
-from ntm_ray.tuning.schedulers.scheduler import Decision
+from ntm_ray.tuning.schedulers.scheduler import Decision, Scheduler
+
+if TYPE_CHECKING:
+    from ntm_ray.tuning.space import SearchSpace
 
 REDUCTION_FACTOR = 3
 GRACE_EPOCHS = 1
 
 
-class ASHA:
+class ASHA(Scheduler):
     """At each rung, the best third of those that have reached it so far goes on.
 
     Rungs stand at 1, 3, 9, ... epochs (`GRACE_EPOCHS * REDUCTION_FACTOR**k`) below the budget.
@@ -30,7 +34,7 @@ class ASHA:
     trials that diverged (infinite loss) push no one's threshold, and cannot go on themselves.
     """
 
-    def __init__(self, max_epochs: int) -> None:
+    def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:  # noqa: ARG002
         rungs = []
         rung = GRACE_EPOCHS
         while rung < max_epochs:
