@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from ntm_ray.tuning.names import Named, check_name
+from ntm_ray.tuning.handed_over import HandedOver
+from ntm_ray.tuning.names import Chosen, Registry
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.space import Configuration, SearchSpace
@@ -39,7 +40,8 @@ class Leg:
 class Scheduler(Protocol):
     """Compares trials at rungs, and says which go on, end, or wait.
 
-    Made by `factory(max_epochs, space, seed)`. What it decides depends on nothing but these and
+    Made by `factory(max_epochs, space, seed)`, and with `option=value` for what a job says beside
+    its name, and registered as an entry point; see docs/extending.md. What it decides depends on nothing but these and
     the calls made to it so far: a resumed job makes the same calls again. A class that inherits
     from this one need not define `pauses` and `next_leg` unless it pauses trials.
     """
@@ -82,28 +84,28 @@ class Scheduler(Protocol):
         return None
 
 
-SCHEDULERS = {
-    "asha": Named(
-        "asynchronous successive halving: at rungs of 1, 3, 9, ... epochs the best third goes on",
-        "ntm_ray.tuning.schedulers.asha",
-        "ASHA",
-    ),
-    "none": Named("each trial trains to its end", "ntm_ray.tuning.schedulers.none", "NoScheduler"),
-}
+SCHEDULERS = Registry("scheduler", "ntm_ray.schedulers")
 
 
-def create_scheduler(name: str, max_epochs: int, space: SearchSpace, seed: int) -> Scheduler:
-    """Make the scheduler of this name.
+def create_scheduler(
+    choice: str | Chosen | HandedOver, max_epochs: int, space: SearchSpace, seed: int
+) -> Scheduler:
+    """Make a scheduler.
 
     Args:
-        name: One of `SCHEDULERS`.
+        choice: One of `SCHEDULERS`, with or without options; or a TrialScheduler of Ray's.
         max_epochs: The most epochs that a trial trains.
         space: What is searched, for schedulers that change configurations.
         seed: For schedulers that draw at random.
 
     Raises:
-        JobError: If there is none of this name.
+        JobError: If there is none of this name, or it cannot be made like this.
     """
-    check_name("scheduler", name, SCHEDULERS)
-    scheduler: Scheduler = SCHEDULERS[name].load()(max_epochs, space, seed)
+    if isinstance(choice, HandedOver):
+        from ntm_ray.tuning.schedulers.ray_scheduler import RayScheduler
+
+        return RayScheduler(choice.thing, max_epochs, space, seed)
+    chosen = Chosen(choice) if isinstance(choice, str) else choice
+    named = SCHEDULERS.named(chosen.name)
+    scheduler: Scheduler = named.make(max_epochs, space, seed, **chosen.options)
     return scheduler
