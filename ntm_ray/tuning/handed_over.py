@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ntm_ray.errors import JobError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,21 +34,60 @@ class HandedOver:
         """Its class, as an import would name it."""
         return f"{type(self.thing).__module__}.{type(self.thing).__qualname__}"
 
+    def check(self, field: str | None) -> None:
+        """See that it can stand for a field of a job.
+
+        Args:
+            field: `search` or `scheduler`.
+
+        Raises:
+            JobError: If it is no object of Ray's, or one that only works inside of Ray Tune.
+        """
+        # Who has such an object has imported Ray; nobody else need wait for it.
+        if field == "search" and _is_a("ray.tune.search", "Searcher", self.thing):
+            from ntm_ray.tuning.search.ray_searcher import check_searcher
+
+            check_searcher(self.thing)
+        elif field == "scheduler" and _is_a("ray.tune.schedulers", "TrialScheduler", self.thing):
+            from ntm_ray.tuning.schedulers.ray_scheduler import check_scheduler
+
+            check_scheduler(self.thing)
+        else:
+            kind = "Searcher" if field == "search" else "TrialScheduler"
+            raise JobError(
+                f"{field}: a name, a name with options, or a {kind} of Ray Tune's is wanted, "
+                f"not {self.thing!r:.80}"
+            )
+
     def to_yaml_dict(self) -> dict[str, Any]:
         """Return what a job file says for it: what it was, which cannot be read back."""
         return {"object": self.path}
 
 
-def is_searcher(thing: object) -> bool:
-    """Whether it is a `ray.tune.search.Searcher`; does not import Ray to find out."""
-    search = sys.modules.get("ray.tune.search")
-    return search is not None and isinstance(thing, search.Searcher)
+def put_back(field: str, said: object, thing: object) -> object:
+    """Return what stands in a job for an object that its file only names.
+
+    Args:
+        field: `search` or `scheduler`.
+        said: What the job file says there.
+        thing: The object to go on with.
+
+    Raises:
+        JobError: If the job was not begun with an object of this class.
+    """
+    path = HandedOver(thing).path
+    if not isinstance(said, Mapping) or "object" not in said:
+        raise JobError(
+            f"{field}: the job was begun with {said!r} and goes on with that; give none"
+        )
+    if said["object"] != path:
+        raise JobError(f"{field}: the job was begun with {said['object']}, not with {path}")
+    return thing
 
 
-def is_trial_scheduler(thing: object) -> bool:
-    """Whether it is a `ray.tune.schedulers.TrialScheduler`; does not import Ray to find out."""
-    schedulers = sys.modules.get("ray.tune.schedulers")
-    return schedulers is not None and isinstance(thing, schedulers.TrialScheduler)
+def _is_a(module: str, name: str, thing: object) -> bool:
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(thing, getattr(loaded, name))
 
 
 @contextmanager

@@ -25,12 +25,12 @@ from ray.tune.schedulers import (
 )
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning.trial_record import OBJECTIVE
 from ntm_ray.tuning.handed_over import random_state
 from ntm_ray.tuning.schedulers.scheduler import Decision, Leg
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
-    from ntm_ray.tuning.space import SearchSpace
+    from ntm_ray.tuning.space import Configuration, SearchSpace
 
 # What a diverged trial counts as. NaN and infinity upset the percentiles that Ray compares by.
 DIVERGED_LOSS = 1e9
@@ -55,41 +55,30 @@ class RayScheduler:
         """Tell the scheduler what is minimized.
 
         Raises:
-            JobError: If it needs Ray's controller, counts anything but epochs, or has an objective
-                of its own.
+            JobError: If it has a direction of its own.
         """
         self._name = f"Ray's {type(scheduler).__name__}"
-        for refused, instead in _CANNOT.items():
-            if isinstance(scheduler, refused):
-                raise JobError(
-                    f"scheduler: {self._name} moves trials about inside of Ray Tune and cannot be "
-                    f"handed over; use {instead}"
-                )
-        time_attr = getattr(scheduler, "_time_attr", "training_iteration")
-        if time_attr != "training_iteration":
-            raise JobError(
-                f"scheduler: {self._name} counts {time_attr}; make it with "
-                "time_attr='training_iteration', which is epochs here"
-            )
         if not scheduler.set_search_properties(OBJECTIVE, "min"):
             raise JobError(
-                f"scheduler: {self._name} has a metric or a mode already; make a new one without "
-                "them, the job hands its own over"
+                f"scheduler: {self._name} has a mode already; make a new one without, the job "
+                "hands its own over"
             )
         # Which epochs it compares at is its own affair.
         self.rungs = tuple(range(1, max_epochs))
         self.pauses = _may_pause(scheduler)
-        self._scheduler = scheduler
+        self._scheduler: Any = scheduler  # which takes our trials for its own
         self._seed = seed
         self._trials: dict[str, _Trial] = {}
         self._controller = _Controller(self._name, self._trials)
 
+    def begin(self, trial: str, configuration: Configuration) -> None:
+        """Hand a new trial over."""
+        self._trials[trial] = known = _Trial(trial, configuration)
+        with random_state(self._seed, len(self._trials)):
+            self._scheduler.on_trial_add(self._controller, known)
+
     def decide(self, trial: str, rung: int, loss: float) -> Decision:
         """Hand a result over; at the last rung, too, that the trial completes."""
-        if trial not in self._trials:
-            self._trials[trial] = _Trial(trial)
-            with random_state(self._seed, len(self._trials)):
-                self._scheduler.on_trial_add(self._controller, self._trials[trial])
         known = self._trials[trial]
         if rung <= known.epoch:
             return Decision.CONTINUE
@@ -125,6 +114,33 @@ class RayScheduler:
         return None
 
 
+def check_scheduler(scheduler: TrialScheduler) -> None:
+    """See that a TrialScheduler can be handed over, before anything is.
+
+    Raises:
+        JobError: If it needs Ray's controller, counts anything but epochs, or has an objective
+            of its own.
+    """
+    name = f"Ray's {type(scheduler).__name__}"
+    for refused, instead in _CANNOT.items():
+        if isinstance(scheduler, refused):
+            raise JobError(
+                f"scheduler: {name} moves trials about inside of Ray Tune and cannot be "
+                f"handed over; use {instead}"
+            )
+    if scheduler.metric is not None:
+        raise JobError(
+            f"scheduler: {name} has a metric already, or has served a job; make a new one "
+            "without, the job hands its own over"
+        )
+    time_attr = getattr(scheduler, "_time_attr", "training_iteration")
+    if time_attr != "training_iteration":
+        raise JobError(
+            f"scheduler: {name} counts {time_attr}; make it with "
+            "time_attr='training_iteration', which is epochs here"
+        )
+
+
 def _may_pause(scheduler: TrialScheduler) -> bool:
     if isinstance(scheduler, MedianStoppingRule):
         return not scheduler._hard_stop
@@ -134,8 +150,9 @@ def _may_pause(scheduler: TrialScheduler) -> bool:
 class _Trial:
     """As much of Ray's Trial as a scheduler looks at."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, config: Configuration) -> None:
         self.trial_id = name
+        self.config = config
         self.epoch = 0
         self.status = RayTrial.RUNNING
         self.last_result: dict[str, Any] = {}

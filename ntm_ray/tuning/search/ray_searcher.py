@@ -8,16 +8,17 @@ parameters mattered; that is the price of handing it over.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Repeater, Searcher
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning.trial_record import OBJECTIVE
 from ntm_ray.tuning.handed_over import random_state
 from ntm_ray.tuning.search.algorithm import Exhausted
 from ntm_ray.tuning.space import Categorical, Configuration, Continuous, Integer, Parameter
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.search.algorithm import Observation
@@ -40,13 +41,9 @@ class RaySearcher:
         """Hand the space over.
 
         Raises:
-            JobError: If the Searcher has a space or an objective of its own, or waits in `suggest`.
+            JobError: If the Searcher has a space of its own.
         """
         self._name = f"Ray's {type(searcher).__name__}"
-        if isinstance(searcher, ConcurrencyLimiter | Repeater):
-            raise JobError(
-                f"search: hand over the Searcher inside of {self._name}; a job has `slots` and seeds"
-            )
         self._searcher = searcher
         self._space = space
         self._seed = seed
@@ -55,8 +52,8 @@ class RaySearcher:
         domains = {key: domain for p in space.parameters for key, domain in _domains(p).items()}
         if domains and not searcher.set_search_properties(OBJECTIVE, "min", domains):
             raise JobError(
-                f"search: {self._name} has a space, a metric or a mode already; make a new one "
-                "without them, the job hands its own over"
+                f"search: {self._name} has a space or a mode already; make a new one without, the "
+                "job hands its own over"
             )
 
     def propose(self, trial: str) -> Configuration:
@@ -65,7 +62,7 @@ class RaySearcher:
             return {}
         self._asked += 1
         with random_state(self._seed, self._asked):
-            suggested = self._searcher.suggest(trial)
+            suggested: Any = self._searcher.suggest(trial)
         if suggested == Searcher.FINISHED:
             raise Exhausted
         if not isinstance(suggested, dict):
@@ -105,10 +102,27 @@ class RaySearcher:
                 self._searcher.on_trial_result(trial, result)
 
     def _tell_stranger(self, configuration: Configuration, loss: float) -> None:
-        try:
+        # Most of Ray's Searchers cannot be told.
+        with contextlib.suppress(NotImplementedError):
             self._searcher.add_evaluated_point(_point(self._space, configuration), loss)
-        except NotImplementedError:
-            pass  # most of Ray's Searchers cannot be told
+
+
+def check_searcher(searcher: Searcher) -> None:
+    """See that a Searcher can be handed over, before anything is.
+
+    Raises:
+        JobError: If it is one that makes trials wait, or has an objective of its own.
+    """
+    if isinstance(searcher, ConcurrencyLimiter | Repeater):
+        raise JobError(
+            f"search: hand over the Searcher inside of Ray's {type(searcher).__name__}; how many "
+            "trials run at a time is what `slots` says"
+        )
+    if searcher.metric is not None:
+        raise JobError(
+            f"search: Ray's {type(searcher).__name__} has a metric already, or has served a job; "
+            "make a new one without, the job hands its own over"
+        )
 
 
 def _key(parameter: Parameter) -> str:
@@ -124,10 +138,10 @@ def _domains(parameter: Parameter) -> dict[str, Any]:
     logarithmic = parameter.scaling == "logarithmic"
     if isinstance(parameter, Integer):
         # Ray leaves the upper end out.
-        ends = parameter.min, parameter.max + 1
-        return {key: tune.lograndint(*ends) if logarithmic else tune.randint(*ends)}
-    ends_ = parameter.min, parameter.max
-    domain = {key: tune.loguniform(*ends_) if logarithmic else tune.uniform(*ends_)}
+        first, end = parameter.min, parameter.max + 1
+        return {key: tune.lograndint(first, end) if logarithmic else tune.randint(first, end)}
+    low, high = parameter.min, parameter.max
+    domain = {key: tune.loguniform(low, high) if logarithmic else tune.uniform(low, high)}
     if parameter.disabled is None:
         return domain
     return {f"{key} used": tune.choice([False, True])} | domain
