@@ -19,6 +19,7 @@ from ntm_ray.tuning.result import TuningResult
 from ntm_ray.tuning.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -31,10 +32,14 @@ def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
     return _carry_out(job, corpus, folder, observer or Nobody())
 
 
-def resume_job(path: Path, observer: Observer | None = None) -> TuningResult:
-    """Go on with a job; see `TuningJob.resume`."""
+def resume_job(
+    path: Path,
+    observer: Observer | None = None,
+    objects: Mapping[str, object] | None = None,
+) -> TuningResult:
+    """Go on with a job; see `TuningJob.resume`, and `TuningJob.read` for the objects."""
     folder = JobFolder.open(path)
-    job = TuningJob.read(folder.job_file)
+    job = TuningJob.read(folder.job_file, objects)
     corpus = _read_corpus(job)
     was = folder.corpus_description()
     if corpus.fingerprint != was.get("fingerprint"):

@@ -247,6 +247,7 @@ class Engine:
         if trial.name != DEFAULTS_TRIAL:
             self._searched.append(trial)
             self.counts[Status.RUNNING] += 1
+            self.scheduler.begin(trial.name, trial.configuration)
 
     def _resume_trial(self, event: Event) -> None:
         self._begin(event)

@@ -36,6 +36,19 @@ class Chosen:
         """Return what a job file says for it."""
         return {"name": self.name, **self.options}
 
+    @classmethod
+    def parse(cls, content: Mapping[Any, Any]) -> Chosen:
+        """Read what a job file says.
+
+        Raises:
+            JobError: If it has no name, or is not plain text.
+        """
+        options = {str(name): value for name, value in content.items()}
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise JobError("a name is wanted, with options beside it: {name: tpe, ...}")
+        return cls(name, options)
+
 
 @dataclass(frozen=True)
 class Named:
@@ -59,6 +72,11 @@ class Named:
         return f"{found.name} {found.version}" if found else "an unknown package"
 
     @property
+    def is_ours(self) -> bool:
+        """Whether ntm-ray itself brings it."""
+        return _owner(self.entry) == OURS
+
+    @property
     def summary(self) -> str:
         """One line on what it is, or on why it cannot be used; imports nothing."""
         said = self.trouble
@@ -76,7 +94,7 @@ class Named:
         try:
             summary_of(self.entry.module, self.entry.attr)
         except (ImportError, SyntaxError, OSError) as error:
-            return f"cannot be used: {_in_a_line(error)} (from {self.package})"
+            return f"cannot be used: {_in_a_line(error)}"
         return None
 
     def load(self) -> Any:
@@ -86,7 +104,7 @@ class Named:
             JobError: If that fails, whatever the reason; it may be anybody's code.
         """
         if trouble := self.trouble:
-            raise JobError(f"{self.kind} {self.name!r} {trouble}")
+            raise JobError(f"{self.kind} {self.name!r} {trouble} (from {self.package})")
         try:
             return self.entry.load()
         except Exception as error:

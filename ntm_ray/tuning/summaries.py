@@ -62,9 +62,7 @@ def _find(module: str) -> ModuleSpec | None:
     for end in range(2, len(parts) + 1):
         if spec is None or spec.submodule_search_locations is None:
             return None
-        spec = PathFinder.find_spec(
-            ".".join(parts[:end]), list(spec.submodule_search_locations)
-        )
+        spec = PathFinder.find_spec(".".join(parts[:end]), list(spec.submodule_search_locations))
     return spec
 
 

@@ -40,10 +40,10 @@ class Leg:
 class Scheduler(Protocol):
     """Compares trials at rungs, and says which go on, end, or wait.
 
-    Made by `factory(max_epochs, space, seed)`, and with `option=value` for what a job says beside
-    its name, and registered as an entry point; see docs/extending.md. What it decides depends on nothing but these and
+    Made by `factory(max_epochs, space, seed)`, with `option=value` for what a job says beside the
+    name; registered as docs/extending.md shows. What it decides depends on nothing but these and
     the calls made to it so far: a resumed job makes the same calls again. A class that inherits
-    from this one need not define `pauses` and `next_leg` unless it pauses trials.
+    from this one need not define `begin`, nor `pauses` and `next_leg` unless it pauses trials.
     """
 
     @property
@@ -54,6 +54,10 @@ class Scheduler(Protocol):
     def pauses(self) -> bool:
         """Whether `decide` may ever pause: then the state of trials is saved at rungs."""
         return False
+
+    def begin(self, trial: str, configuration: Configuration) -> None:  # noqa: ARG002
+        """Take note of a new trial before it trains; by default that is nothing to a scheduler."""
+        return
 
     def decide(self, trial: str, rung: int, loss: float) -> Decision:
         """Enter a trial's loss at a rung, and say what becomes of it.

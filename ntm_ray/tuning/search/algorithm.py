@@ -37,9 +37,9 @@ class Exhausted(Exception):  # noqa: N818 - an end, not an error
 class SearchAlgorithm(Protocol):
     """Proposes configurations for a search space and learns from what became of them.
 
-    Made by `factory(space, seed)`, and by `factory(space, seed, option=value)` for what a job says
-    beside its name, and registered as an entry point; see docs/extending.md. What it proposes depends on nothing but the space, the seed
-    and the calls made to it so far: a resumed job makes the same calls again.
+    Made by `factory(space, seed)`, with `option=value` for what a job says beside the name;
+    registered as docs/extending.md shows. What it proposes depends on nothing but these and the
+    calls made to it so far: a resumed job makes the same calls again.
     """
 
     def propose(self, trial: str) -> Configuration:
