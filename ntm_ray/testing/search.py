@@ -102,7 +102,7 @@ class SearchAlgorithmContract:
     def test_whatever_becomes_of_trials_the_search_goes_on(self, fate: str) -> None:
         proposed = list(_proposed(_search(self.make(), 25, fates=(fate,))))
         assert all(EVERYTHING.contains(configuration) for configuration in proposed)
-        assert len({json.dumps(configuration) for configuration in proposed}) > 20
+        assert len({json.dumps(configuration) for configuration in proposed}) > 12
 
     def test_a_rung_told_twice_after_a_restart_does_no_harm(self) -> None:
         algorithm = self.make()

@@ -77,9 +77,7 @@ def put_back(field: str, said: object, thing: object) -> object:
     """
     path = HandedOver(thing).path
     if not isinstance(said, Mapping) or "object" not in said:
-        raise JobError(
-            f"{field}: the job was begun with {said!r} and goes on with that; give none"
-        )
+        raise JobError(f"{field}: the job was begun with {said!r}, and goes on with that")
     if said["object"] != path:
         raise JobError(f"{field}: the job was begun with {said['object']}, not with {path}")
     return thing

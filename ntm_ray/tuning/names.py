@@ -127,7 +127,10 @@ class Named:
             offered = list(inspect.signature(factory).parameters)[len(arguments) :]
             wrong = [option for option in options if option not in offered]
             if not wrong:
-                raise JobError(f"{where} is not made as one is (from {self.package})") from None
+                raise JobError(
+                    f"{where} cannot be used: its class does not take the {len(arguments)} "
+                    f"arguments of a {self.kind} (from {self.package})"
+                ) from None
             near = difflib.get_close_matches(wrong[0], offered, n=1)
             raise JobError(
                 f"{where} has no option {wrong[0]!r}; "
