@@ -66,6 +66,7 @@ class Engine:
         self.scheduler: Scheduler = create_scheduler(
             job.scheduler, job.epochs, job.free_space, job.seed
         )
+        self._first = job.free_space.first if job.first_configurations else ()
         self._write = write
         self._searched: list[Trial] = []
         self._running = 0
@@ -157,11 +158,15 @@ class Engine:
             return None
         number = len(self._searched)
         name = f"{number:04d}"
-        try:
-            configuration = self.algorithm.propose(name)
-        except Exhausted:
-            self._exhaust(self._record({"event": "exhausted"}))
-            return None
+        if number < len(self._first):
+            configuration = self._first[number]
+            self.algorithm.adopt(name, configuration)
+        else:
+            try:
+                configuration = self.algorithm.propose(name)
+            except Exhausted:
+                self._exhaust(self._record({"event": "exhausted"}))
+                return None
         # A seed of its own for each trial, whoever runs it and when.
         seed = int(np.random.SeedSequence([self.job.seed, number]).generate_state(1)[0])
         return self._new(name, configuration, seed)

@@ -74,6 +74,7 @@ class TuningJob(BaseModel):
             `num_patience_epochs` more than `epochs`, which turns a trial's own early stopping
             off: which trials go on is the scheduler's business, and the plateau that a topic
             model begins on looks like an end. `feature_dim` is the corpus's.
+        first_configurations: Whether the search space's `first` configurations are tried first.
         search: A search algorithm: its name, a name with options as in
             `{"name": "tpe", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
@@ -99,6 +100,7 @@ class TuningJob(BaseModel):
     search_space: SearchSpace = Field(default="focused", validate_default=True)
     # After the space: what is searched gets no default here.
     hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    first_configurations: bool = True
     search: str | Chosen | HandedOver = "tpe"
     scheduler: str | Chosen | HandedOver = "asha"
     trials: int = Field(default=40, ge=1)

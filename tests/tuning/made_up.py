@@ -45,10 +45,12 @@ SPACE = SearchSpace.parse(
 )
 
 
-def job_of(**fields: Any) -> TuningJob:
+def job_of(space: SearchSpace = SPACE, **fields: Any) -> TuningJob:
+    fixed = {"epochs": 27} | {
+        name: fields.pop(name) for name in ("epochs", "mini_batch_size") if name in fields
+    }
     fields = {"search": "random", "trials": 12, "seed": 3} | fields
-    epochs = {"epochs": fields.pop("epochs", 27)}
-    return TuningJob(corpus="synthetic", hyperparameters=epochs, search_space=SPACE, **fields)
+    return TuningJob(corpus="synthetic", hyperparameters=fixed, search_space=space, **fields)
 
 
 def row_of(epoch: int, loss: float | None) -> EpochRow:

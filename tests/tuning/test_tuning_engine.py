@@ -14,6 +14,7 @@ from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
 from tests.tuning.made_up import (
+    SPACE,
     as_in_a_journal,
     carry_out,
     job_of,
@@ -511,3 +512,37 @@ def test_an_event_that_cannot_belong_to_the_job_is_named_in_one_line(
         Engine(job, written.append).resume(events)
     assert f"event {number} " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# First configurations
+
+
+FIRST = (
+    {"optimizer": "sgd", "learning_rate": 0.05, "mini_batch_size": 20},
+    {"optimizer": "sgd", "learning_rate": 0.06, "mini_batch_size": 30},
+)
+
+
+@pytest.mark.parametrize("search", ["random", "tpe"])
+def test_first_configurations_are_tried_first_and_known_to_the_search(search: str) -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    job = job_of(search=search, space=space, trials=14)
+    whole, written = uncut(job)
+    assert tuple(trial.configuration for trial in whole.searched[:2]) == FIRST
+    assert whole.searched[2].configuration not in FIRST
+    assert len(whole.searched) == 14
+    for events in cuts(written):
+        engine = Engine(job, list[Any]().append)
+        engine.resume(events)
+        carry_out(engine)
+        assert outcome(engine) == outcome(whole), len(events)
+
+
+def test_first_configurations_can_be_switched_off_and_follow_what_is_fixed() -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    off = Engine(job_of(space=space, first_configurations=False), list[Any]().append)
+    begin(off)
+    assert off.trials[begin(off)].configuration not in FIRST
+    fixed = Engine(job_of(space=space, mini_batch_size=40), list[Any]().append)
+    begin(fixed)
+    assert fixed.trials[begin(fixed)].configuration == {"optimizer": "sgd", "learning_rate": 0.05}

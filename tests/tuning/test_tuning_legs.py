@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ntm_ray.tuning.space import Configuration
 
 
+MADE_OF_ANOTHER: Configuration = {
+    "optimizer": "sgd",
+    "learning_rate": 0.07,
+    "mini_batch_size": 64,
+}
+
+
 class BetterOfTwo(Scheduler):
     """Pauses every trial at epoch 2; of each two that wait there, the better one goes on."""
 
@@ -48,7 +55,7 @@ class TakesOver(BetterOfTwo):
             return None
         (_, good), (_, bad) = sorted(self._waiting[:2])
         del self._waiting[:2]
-        return Leg(bad, source=good, configuration={"optimizer": "sgd", "learning_rate": 0.07})
+        return Leg(bad, source=good, configuration=MADE_OF_ANOTHER)
 
 
 def engine_of(
@@ -110,7 +117,7 @@ def test_a_trial_that_takes_another_over_goes_on_from_its_state_with_its_own_set
     begin(engine, "0000")
     trial = engine.trials["0000"]
     assert trial.goes_on_from == ("0001", 2)
-    assert trial.configuration == {"optimizer": "sgd", "learning_rate": 0.07}
+    assert trial.configuration == MADE_OF_ANOTHER
     assert trial.curve == engine.trials["0001"].curve
     engine.report("0000", rows_of(6.6, first=3))
     assert [row[OBJECTIVE] for row in trial.curve] == [6.8, 6.7, 6.6]

@@ -18,6 +18,16 @@ REDUCTION_FACTOR = 3
 GRACE_EPOCHS = 1
 
 
+def rungs_of(max_epochs: int) -> tuple[int, ...]:
+    """The rungs below a budget: `GRACE_EPOCHS * REDUCTION_FACTOR**k` epochs."""
+    rungs = []
+    rung = GRACE_EPOCHS
+    while rung < max_epochs:
+        rungs.append(rung)
+        rung *= REDUCTION_FACTOR
+    return tuple(rungs)
+
+
 class ASHA(Scheduler):
     """At each rung, the best third of those that have reached it so far goes on.
 
@@ -35,14 +45,9 @@ class ASHA(Scheduler):
     """
 
     def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:  # noqa: ARG002
-        rungs = []
-        rung = GRACE_EPOCHS
-        while rung < max_epochs:
-            rungs.append(rung)
-            rung *= REDUCTION_FACTOR
-        self._rungs = tuple(rungs)
-        self._losses: dict[int, list[float]] = {rung: [] for rung in rungs}
-        self._entered: dict[int, set[str]] = {rung: set() for rung in rungs}
+        self._rungs = rungs_of(max_epochs)
+        self._losses: dict[int, list[float]] = {rung: [] for rung in self._rungs}
+        self._entered: dict[int, set[str]] = {rung: set() for rung in self._rungs}
 
     @property
     def rungs(self) -> tuple[int, ...]:
