@@ -50,8 +50,8 @@ class Sobol:
         if not self._space.parameters:
             return {}
         if number >= len(self._points):
-            # A sequence of twice the length begins with the same points.
+            # A longer sequence begins with the same points; its length is a power of two.
             random = np.random.default_rng(self._seed)
             sequence = qmc.Sobol(len(self._space.parameters), rng=random)
-            self._points = sequence.random(max(FIRST_POINTS, 2 * len(self._points)))
+            self._points = sequence.random(max(FIRST_POINTS, 1 << number.bit_length()))
         return configuration_at(self._space, self._points[number].tolist())
