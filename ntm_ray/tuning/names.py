@@ -41,12 +41,12 @@ class Chosen:
         """Read what a job file says.
 
         Raises:
-            JobError: If it has no name, or is not plain text.
+            ValueError: If it has no name.
         """
         options = {str(name): value for name, value in content.items()}
         name = options.pop("name", None)
         if not isinstance(name, str):
-            raise JobError("a name is wanted, with options beside it: {name: tpe, ...}")
+            raise ValueError("a name is wanted, with options beside it: {name: tpe, ...}")
         return cls(name, options)
 
 
