@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -90,7 +89,7 @@ def _carry_out(
             events = journal.read()
         session.write_tables()
         if engine.is_finished:
-            shutil.rmtree(folder.models, ignore_errors=True)
+            folder.drop_all_trials()
         if engine.best is None:
             raise _why_nothing(engine, folder)
         result = TuningResult.of(

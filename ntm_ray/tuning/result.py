@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ntm_ray.model import NTM
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
-from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, Status
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OUTCOMES, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ntm_ray.tuning.engine import Engine
-
-OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
 
 
 @dataclass(frozen=True)
