@@ -25,7 +25,7 @@ from pydantic import (
 from ntm_ray._version import __version__
 from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
 from ntm_ray.errors import JobError, NtmRayError, first_complaint
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.names import check_name
 from ntm_ray.tuning.schedulers import SCHEDULERS
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS

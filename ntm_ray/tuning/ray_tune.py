@@ -10,8 +10,6 @@ which, unlike Ray's pickles, is exact and safe to open.
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import signal
 import threading
 from collections import defaultdict
@@ -26,34 +24,22 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
 from ntm_ray.errors import JobError, NtmRayError
+from ntm_ray.tuning.assignment import TrialSetting
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.slot import REPORT, Slot
-from ntm_ray.tuning.trial import TrialSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.assignment import Assignment, Report
     from ntm_ray.tuning.folder import JobFolder
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
-    from ntm_ray.tuning.trial import Assignment, Report
 
 # A trial is begun again this often after its process died; a fault of the configuration itself
 # shows as divergence, not as a dead process.
 MAX_FAILURES = 2
-_ENVIRONMENT = {
-    # Ray's own loggers cost the driver time at each report; the job folder has the results.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The journal is what a job is resumed from.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # The newer output engine prints a box even when it is told to be silent.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 
 
 def run_trials(
@@ -111,60 +97,6 @@ def run_trials(
         if (cause := _cause(error)) is None:
             raise
         raise cause from None
-
-
-@contextlib.contextmanager
-def local_ray(job: TuningJob, log: Path) -> Iterator[None]:
-    """Start a private Ray on this machine, without dashboard, and end it afterwards.
-
-    A Ray that the program has started already is used as it is, and left running. What Ray has
-    to say goes to the file `log`.
-    """
-    with _environment(_ENVIRONMENT), _logging_to(log):
-        if ray.is_initialized():
-            yield
-            return
-        # "local", so that no RAY_ADDRESS in the environment joins a cluster by accident.
-        ray.init(
-            address="local",
-            num_cpus=job.slots * job.threads,
-            include_dashboard=False,
-            log_to_driver=False,
-        )
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _logging_to(file: Path) -> Iterator[None]:
-    """Send what Ray logs to a file, and nowhere else, for a while."""
-    logger = logging.getLogger("ray")
-    before = logger.handlers, logger.propagate
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.handlers, logger.propagate = [handler], False
-    try:
-        yield
-    finally:
-        logger.handlers, logger.propagate = before
-        handler.close()
 
 
 @contextlib.contextmanager

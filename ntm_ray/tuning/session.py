@@ -6,10 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from ntm_ray.tuning.assignment import Assignment, Report
 from ntm_ray.tuning.progress import Observer, Progress
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.tables import epochs_table, trials_table
-from ntm_ray.tuning.trial import Assignment, Report
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
 
 if TYPE_CHECKING:

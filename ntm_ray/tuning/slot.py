@@ -6,14 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
-
-from ntm_ray.tuning.trial import Assignment, RunningTrial
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
-    from ntm_ray.tuning.trial import TrialSetting
+    from ntm_ray.tuning.assignment import Assignment, TrialSetting
+    from ntm_ray.tuning.trial import RunningTrial
 
 # How long a slot waits before it asks again for a trial, when there was none for it.
 WAIT_SECONDS = 0.1
@@ -35,6 +33,8 @@ class Slot(tune.Trainable):
         setting: TrialSetting,
     ) -> None:
         """Take the corpus, shared by all slots of the node."""
+        import torch  # only here: the driver imports this module too, and needs no torch
+
         torch.set_num_threads(setting.threads)
         self._corpus = corpus
         self._setting = setting
@@ -52,6 +52,8 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train up to the next report."""
+        from ntm_ray.tuning.trial import RunningTrial
+
         if self._assignment is not None:
             self._running = RunningTrial(
                 self._assignment, self._corpus, self._setting, self._device()
@@ -68,5 +70,7 @@ class Slot(tune.Trainable):
     def _device(self) -> str:
         if self._setting.device == "auto" and not ray.get_gpu_ids():
             # Ray does not hide the GPUs from an actor that was given none.
+            import torch
+
             return "mps" if torch.backends.mps.is_available() else "cpu"
         return self._setting.device

@@ -11,11 +11,12 @@ import pytest
 from ntm_ray import Corpus, TuningJob
 from ntm_ray.corpus import bars
 from ntm_ray.errors import DeviceError, JobError
+from ntm_ray.tuning.assignment import Report, TrialSetting
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.progress import Nobody
 from ntm_ray.tuning.session import Session
-from ntm_ray.tuning.trial import Report, RunningTrial, TrialSetting
+from ntm_ray.tuning.trial import RunningTrial
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE
 
 if TYPE_CHECKING:
