@@ -7,7 +7,7 @@ import logging
 import logging.handlers
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +27,7 @@ _ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_WHAT_SLOTS_NEED = "ntm_ray.tuning.trial"
 
 
 class LocalRay:
@@ -91,10 +92,10 @@ class LocalRay:
         logger.handlers, logger.propagate = [self._log], False
         is_ours = not ray.is_initialized()
         try:
-            warm = self._start() if is_ours else []
+            if is_ours:
+                self._start()
             self._has_started.set()
             self._is_to_stop.wait()
-            del warm
         except Exception as error:  # noqa: BLE001 - raised again by `wait`
             self._error = error
             self._has_started.set()
@@ -103,7 +104,7 @@ class LocalRay:
                 ray.shutdown()
             logger.handlers, logger.propagate = before
 
-    def _start(self) -> list[Any]:
+    def _start(self) -> None:
         import ray
 
         # "local", so that no RAY_ADDRESS in the environment joins a cluster by accident.
@@ -112,16 +113,12 @@ class LocalRay:
             num_cpus=self._slots * self._threads,
             include_dashboard=False,
             log_to_driver=False,
+            # Ray starts a process a CPU that waits for work. They import what slots need while
+            # the driver is still busy; not if there are many more of them than slots.
+            _system_config={"preload_python_modules": [_WHAT_SLOTS_NEED]}
+            if self._threads == 1
+            else None,
         )
-        # Ray gives the slots the processes that have done this.
-        task = ray.remote(num_cpus=self._threads)(import_what_slots_need)
-        return [task.remote() for _ in range(self._slots)]
-
-
-def import_what_slots_need() -> None:
-    """Import, in a process of Ray's, what a slot takes seconds to import."""
-    import ntm_ray.tuning.slot
-    import ntm_ray.tuning.trial  # noqa: F401
 
 
 @contextlib.contextmanager

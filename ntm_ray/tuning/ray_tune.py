@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
@@ -73,30 +74,48 @@ def run_trials(
         models=folder.models,
         states=folder.states,
     )
-    trainable = tune.with_resources(
-        tune.with_parameters(Slot, corpus=corpus, setting=setting),
-        {"cpu": job.threads, "gpu": _gpus_per_slot(job)},
-    )
-    assigner = _Assigner(session, interrupted)
+    assigner = _Assigner(session, ray.put(corpus), setting, interrupted)
+    resources = {"cpu": job.threads, "gpu": _gpus_per_slot(job)}
     try:
-        tune.run(
-            trainable,
-            name="tune",
-            storage_path=str(folder.ray),
-            num_samples=min(job.slots, job.trials + 1 - engine.ended),
-            scheduler=assigner,
-            callbacks=[_Watch(session, assigner)],
-            stop=_Interrupted(interrupted),
-            max_failures=-1,  # counted for each of our trials instead, by `process_died`
-            raise_on_failed_trial=False,
-            trial_dirname_creator=lambda trial: f"slot-{trial.trial_id}",
-            verbose=0,
-        )
+        with _actors_of(Slot):
+            tune.run(
+                tune.with_resources(_SlotForTune, resources),
+                name="tune",
+                storage_path=str(folder.ray),
+                num_samples=min(job.slots, job.trials + 1 - engine.ended),
+                scheduler=assigner,
+                callbacks=[_Watch(session, assigner)],
+                stop=_Interrupted(interrupted),
+                max_failures=-1,  # counted for each of our trials instead, by `process_died`
+                raise_on_failed_trial=False,
+                trial_dirname_creator=lambda trial: f"slot-{trial.trial_id}",
+                verbose=0,
+            )
     except TuneError as error:
         # What goes wrong in the session, a full disk for one, comes wrapped in a traceback.
         if (cause := _cause(error)) is None:
             raise
         raise cause from None
+
+
+class _SlotForTune(Slot, tune.Trainable):  # type: ignore[misc]  # it asks for less
+    """A slot as what Ray Tune's driver takes for a trainable."""
+
+
+@contextlib.contextmanager
+def _actors_of(cls: type) -> Iterator[None]:
+    """Have Ray Tune make actors of a class that is none of its own, for a while.
+
+    It makes them of the trainable, so that each process would import Ray Tune, and asks for
+    processes with environment variables of their own, which are never among those that wait.
+    """
+    actor_class: Any = ray.remote(cls)
+    before = _ActorClassCache.get
+    _ActorClassCache.get = lambda _, __: actor_class  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        _ActorClassCache.get = before  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -155,19 +174,28 @@ class _Slot:
         trial: The trial that it was assigned last, until that has ended or paused.
         failures_before: How often its process had died before it was assigned that trial.
         starts: How often its process has been started since its last result.
+        is_new: Whether its process has not been given the corpus yet.
     """
 
     trial: str | None = None
     failures_before: int = 0
     starts: int = 0
+    is_new: bool = True
 
 
 class _Assigner(FIFOScheduler):
     """Hands the reports of slots to the session, and the session's trials to slots."""
 
-    def __init__(self, session: Session, interrupted: threading.Event) -> None:
+    def __init__(
+        self,
+        session: Session,
+        corpus: ray.ObjectRef[Corpus],
+        setting: TrialSetting,
+        interrupted: threading.Event,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._session = session
+        self._equipment = corpus, setting
         self._interrupted = interrupted
         self._slots: defaultdict[str, _Slot] = defaultdict(_Slot)
 
@@ -191,8 +219,12 @@ class _Assigner(FIFOScheduler):
                 return str(TrialScheduler.STOP)
             if assignment is not None:
                 slot.trial, slot.failures_before = assignment.trial, trial.num_failures
-        # Calls of an actor are carried out in their order, so this one is before the next step.
-        trial.temporary_state.ray_actor.assign.remote(assignment)
+        # Calls of an actor are carried out in their order, so these are before Ray Tune's next.
+        actor = trial.temporary_state.ray_actor
+        if slot.is_new:
+            actor.equip.remote(*self._equipment)
+            slot.is_new = False
+        actor.assign.remote(assignment)
         return str(TrialScheduler.CONTINUE)
 
     def process_died(self, ray_trial: Any) -> None:
@@ -206,6 +238,7 @@ class _Assigner(FIFOScheduler):
         if slot.trial and ray_trial.num_failures - slot.failures_before > MAX_FAILURES:
             self._session.fail(slot.trial, error)
             slot.trial = None
+        slot.is_new = True
         slot.starts += 1
         if slot.starts > MAX_FAILURES + 1:
             raise JobError(f"the processes that train do not start: {error}")
