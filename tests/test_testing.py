@@ -174,6 +174,15 @@ class ChangesTheNetwork(ForgetsThatItPauses):
         return Leg(leg.trial, configuration=self._configuration | {"batch_norm": other})
 
 
+class TakesOverInSecret(ForgetsThatItPauses):
+    pauses = True
+    takes_over = False
+
+    def next_leg(self, *, exhausted: bool) -> Leg | None:
+        leg = super().next_leg(exhausted=exhausted)
+        return leg and Leg(leg.trial, source=self._waiting[-1] if self._waiting else None)
+
+
 class RanksAnew(BestSoFar):
     def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:
         super().__init__(max_epochs, space, seed)
@@ -194,7 +203,8 @@ class RanksAnew(BestSoFar):
         (WantsTheLargest, "test_who_is_the_best_at_every_rung", ()),
         (WantsTheLargest, "test_trials_that_diverged_stop_no_sound_one", ()),
         (Draws, "test_the_same_reports_lead_to_the_same_decisions", ()),
-        (ForgetsThatItPauses, "test_it_only_pauses_if_it_says_so", ()),
+        (ForgetsThatItPauses, "test_it_pauses_and_takes_over_only", ()),
+        (TakesOverInSecret, "test_it_pauses_and_takes_over_only", ()),
         (ChangesTheNetwork, "test_what_trials_go_on_with_keeps", ()),
         (RanksAnew, "test_a_decision_costs_no_more", ()),
     ],

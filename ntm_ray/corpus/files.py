@@ -89,8 +89,7 @@ def read_partitioned(path: Path, options: ReadOptions) -> Corpus:
             source=str(path),
         )
     vocabulary = read_vocabulary(vocabulary_file)
-    # Here, because it takes a second: who only asks for names need not wait.
-    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer  # a second, only where needed
 
     counter = CountVectorizer(vocabulary=vocabulary, analyzer=str.split)
     return Corpus.from_counts(

@@ -41,8 +41,7 @@ def count_words(
     Raises:
         CorpusError: no word is left.
     """
-    # Here, because it takes a second: who only asks for names need not wait.
-    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer  # a second, only where needed
 
     least = max(1, min(options.min_documents, len(train) // 100))
     vectorizer = CountVectorizer(

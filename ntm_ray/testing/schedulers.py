@@ -64,10 +64,12 @@ class SchedulerContract:
         one, other = (_carried_out(self.make(seed=3), slots=4)[0] for _ in range(2))
         assert _outcome(one) == _outcome(other)
 
-    def test_it_only_pauses_if_it_says_so(self) -> None:
+    def test_it_pauses_and_takes_over_only_if_it_says_so(self) -> None:
         scheduler = self.make()
         _, journal = _carried_out(scheduler, slots=2)
-        assert scheduler.pauses or not any(event["event"] == "leg" for event in journal)
+        legs = [event for event in journal if event["event"] == "leg"]
+        assert scheduler.pauses or not legs
+        assert scheduler.takes_over or not any(leg["source"] for leg in legs)
 
     @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
     def test_a_resumed_job_goes_on_as_if_it_had_not_been_cut(self, part: float) -> None:

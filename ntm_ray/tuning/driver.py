@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntm_ray.corpus import Corpus, unigram_loss
+from ntm_ray.corpus import CORPORA, Corpus, unigram_loss
 from ntm_ray.errors import InterruptedJobError, JobError, ModelFolderError, NtmRayError
-from ntm_ray.model import NTM, resolve_device
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.job import TuningJob
 from ntm_ray.tuning.journal import Event, Journal
+from ntm_ray.tuning.local_ray import LocalRay, local_ray
 from ntm_ray.tuning.progress import Nobody, Observer
 from ntm_ray.tuning.result import TuningResult
 from ntm_ray.tuning.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
     """Carry out a new job; see `TuningJob.run`."""
     if job.device == "mps":
-        resolve_device(job.device)  # of GPUs, Ray knows more than this process
-    corpus = _read_corpus(job)
-    folder = JobFolder.create(job, corpus)
-    return _carry_out(job, corpus, folder, observer or Nobody())
+        from ntm_ray.model import resolve_device  # of GPUs, Ray knows more than this process
+
+        resolve_device(job.device)
+    with local_ray(job) as ray:
+        if _is_there(job):
+            ray.start()
+        corpus = _read_corpus(job)
+        folder = JobFolder.create(job, corpus)
+        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
 
 def resume_job(
@@ -47,7 +51,13 @@ def resume_job(
             f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when the "
             "job began; put it back, or begin a new job"
         )
-    return _carry_out(job, corpus, folder, observer or Nobody())
+    with local_ray(job) as ray:
+        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
+
+
+def _is_there(job: TuningJob) -> bool:
+    """Whether a corpus can probably be read: else Ray would be started for nothing."""
+    return not isinstance(job.corpus, str) or job.corpus in CORPORA or Path(job.corpus).exists()
 
 
 def _read_corpus(job: TuningJob) -> Corpus:
@@ -75,7 +85,7 @@ def _read_corpus(job: TuningJob) -> Corpus:
 
 
 def _carry_out(
-    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer, ray: LocalRay
 ) -> TuningResult:
     journal: Journal | None = None
     try:
@@ -90,14 +100,16 @@ def _carry_out(
         session = Session(engine, folder, corpus.feature_dim, observer)
         if not engine.is_finished:
             journal.append({"event": "session", "time": round(begun, 3)})
-            _run_trials(session, job, corpus, folder, observer)
+            _run_trials(session, job, corpus, folder, observer, ray)
             journal.append({"event": "end", "time": round(time.time(), 3)})
             events = journal.read()
         session.write_tables()
         if engine.is_finished:
-            shutil.rmtree(folder.models, ignore_errors=True)
+            folder.drop_all_trials()
         if engine.best is None:
             raise _why_nothing(engine, folder)
+        from ntm_ray.model import NTM  # only now: the slots have torch, and the driver needs none
+
         result = TuningResult.of(
             engine,
             NTM.load(folder.best),
@@ -119,14 +131,22 @@ def _carry_out(
 
 
 def _run_trials(
-    session: Session, job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+    session: Session,
+    job: TuningJob,
+    corpus: Corpus,
+    folder: JobFolder,
+    observer: Observer,
+    ray: LocalRay,
 ) -> None:
     observer.started(job, corpus, folder.path)
     try:
-        # Here, because importing Ray takes a second: what is refused is refused before.
-        from ntm_ray.tuning.ray_tune import ctrl_c, local_ray, run_trials
+        ray.log_to(folder.log)
+        ray.start()
+        # Here, because importing Ray Tune takes a second, in which Ray starts.
+        from ntm_ray.tuning.ray_tune import ctrl_c, run_trials
 
-        with ctrl_c(session) as interrupted, local_ray(job, folder.log):
+        with ctrl_c(session) as interrupted:
+            ray.wait()
             run_trials(session, job, corpus, folder, interrupted)
         observer.update(session.progress())
     finally:

@@ -26,7 +26,7 @@ from pydantic import (
 from ntm_ray._version import __version__
 from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
 from ntm_ray.errors import JobError, NtmRayError, first_complaint
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.handed_over import HandedOver, put_back
 from ntm_ray.tuning.names import Chosen, Registry
 from ntm_ray.tuning.schedulers import SCHEDULERS, create_scheduler
@@ -76,7 +76,7 @@ class TuningJob(BaseModel):
             model begins on looks like an end. `feature_dim` is the corpus's.
         first_configurations: Whether the search space's `first` configurations are tried first.
         search: A search algorithm: its name, a name with options as in
-            `{"name": "tpe", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
+            `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
             `ray.tune.schedulers.TrialScheduler` as it is.
         trials: How many configurations are tried.

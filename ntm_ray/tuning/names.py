@@ -24,7 +24,7 @@ OURS = "ntm-ray"
 
 @dataclass(frozen=True)
 class Chosen:
-    """A name with options, as a job file has it: `{name: tpe, startup_trials: 5}`."""
+    """A name with options, as a job file has it: `{name: bayesian, startup_trials: 5}`."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,9 @@ class Chosen:
         options = {str(name): value for name, value in content.items()}
         name = options.pop("name", None)
         if not isinstance(name, str):
-            raise ValueError("a name is wanted, with options beside it: {name: tpe, ...}")
+            raise ValueError(
+                "a name is wanted, with options beside it: {name: bayesian, startup_trials: 5}"
+            )
         return cls(name, options)
 
 

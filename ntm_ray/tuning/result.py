@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ntm_ray.model import NTM
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
-from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, Status
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OUTCOMES, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
 
+    from ntm_ray.model import NTM
     from ntm_ray.tuning.engine import Engine
-
-OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class BestTrial:
 
     def model(self, device: str = "cpu") -> NTM:
         """Load the model as it was at its best epoch."""
+        from ntm_ray.model import NTM
+
         return NTM.load(self.folder, device=device)
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ntm_ray.errors import HyperparameterError, SearchSpaceError
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:

@@ -28,6 +28,10 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
+"""The statuses of trials that have ended."""
+
+
 @dataclass
 class Trial:
     """One configuration with one seed, and what is known of it.

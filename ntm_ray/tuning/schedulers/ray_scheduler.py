@@ -66,6 +66,7 @@ class RayScheduler:
         # Which epochs it compares at is its own affair.
         self.rungs = tuple(range(1, max_epochs))
         self.pauses = _may_pause(scheduler)
+        self.takes_over = False
         self._scheduler: Any = scheduler  # which takes our trials for its own
         self._seed = seed
         self._trials: dict[str, _Trial] = {}

@@ -59,6 +59,14 @@ class Scheduler(Protocol):
         """Take note of a new trial before it trains; by default that is nothing to a scheduler."""
         return
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether a leg may ever name a `source`: then states are kept as long as one might.
+
+        One that pauses and never does should say so: it needs but one state of a paused trial.
+        """
+        return self.pauses
+
     def decide(self, trial: str, rung: int, loss: float) -> Decision:
         """Enter a trial's loss at a rung, and say what becomes of it.
 
