@@ -214,6 +214,15 @@ def test_a_searcher_that_has_served_or_waits_or_has_a_metric_is_refused_in_one_l
     assert "a Searcher of Ray Tune's is wanted" in complaint(search=3)
 
 
+def test_a_searcher_that_cannot_take_the_space_says_so_in_one_line() -> None:
+    class OnlyNumbers(Listening):
+        def set_search_properties(self, *_: Any, **__: Any) -> bool:
+            raise ValueError("no categories\nplease")
+
+    with pytest.raises(JobError, match="Ray's OnlyNumbers cannot take the space: no categories p"):
+        RaySearcher(OnlyNumbers(), EVERYTHING, 0)
+
+
 # Schedulers
 
 

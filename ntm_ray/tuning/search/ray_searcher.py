@@ -41,7 +41,7 @@ class RaySearcher:
         """Hand the space over.
 
         Raises:
-            JobError: If the Searcher has a space of its own.
+            JobError: If the Searcher has a space of its own, or cannot take this one.
         """
         self._name = f"Ray's {type(searcher).__name__}"
         self._searcher = searcher
@@ -50,7 +50,12 @@ class RaySearcher:
         self._asked = 0
         self._strangers: set[str] = set()
         domains = {key: domain for p in space.parameters for key, domain in _domains(p).items()}
-        if domains and not searcher.set_search_properties(OBJECTIVE, "min", domains):
+        try:
+            taken = not domains or searcher.set_search_properties(OBJECTIVE, "min", domains)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            message = " ".join(str(error).split())
+            raise JobError(f"search: {self._name} cannot take the space: {message}") from error
+        if not taken:
             raise JobError(
                 f"search: {self._name} has a space or a mode already; make a new one without, the "
                 "job hands its own over"
