@@ -88,6 +88,11 @@ SCHEDULERS = {
         "ntm_ray.tuning.schedulers.asha",
         "ASHA",
     ),
+    "asha_promotion": Named(
+        "the same, but trials wait at rungs until they are among the best third, with saved state",
+        "ntm_ray.tuning.schedulers.promotion",
+        "ASHAPromotion",
+    ),
     "none": Named("each trial trains to its end", "ntm_ray.tuning.schedulers.none", "NoScheduler"),
 }
 
