@@ -546,3 +546,21 @@ def test_first_configurations_can_be_switched_off_and_follow_what_is_fixed() -> 
     fixed = Engine(job_of(space=space, mini_batch_size=40), list[Any]().append)
     begin(fixed)
     assert fixed.trials[begin(fixed)].configuration == {"optimizer": "sgd", "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "asha_promotion"])
+def test_the_very_first_configuration_is_trained_to_its_end_whatever_its_rank(
+    scheduler: str,
+) -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    engine = Engine(job_of(space=space, scheduler=scheduler), list[Any]().append)
+    begin(engine)
+    favourite, *others = (begin(engine) for _ in range(6))
+    for name in others:
+        engine.report(name, rows_of(5.0))
+    assert engine.report(favourite, rows_of(9.0)) is Decision.CONTINUE
+    assert engine.report(favourite, rows_of(9.0, 9.0, first=2)) is Decision.CONTINUE
+    assert (
+        engine.report(favourite, rows_of(None, first=4), stop_reason="diverged") is Decision.STOP
+    )
+    assert engine.trials[favourite].status is Status.DIVERGED

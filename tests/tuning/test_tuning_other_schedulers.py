@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ntm_ray.testing.spaces import EVERYTHING, NOTHING
+from ntm_ray.tuning import SearchSpace
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers import Decision, Leg
 from ntm_ray.tuning.schedulers.hyperband import Hyperband
 from ntm_ray.tuning.schedulers.median import Median
 from ntm_ray.tuning.schedulers.pbt import KEPT, PBT
+from tests.tuning.made_up import SPACE, carry_out, job_of, outcome
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.space import Configuration
@@ -214,6 +217,22 @@ def test_a_changed_number_stays_below_its_largest() -> None:
         for leg in legs(scheduler):
             if leg.configuration:
                 assert float(leg.configuration["learning_rate"]) <= 0.1
+
+
+@pytest.mark.parametrize("slots", [1, 5])
+def test_a_population_does_not_depend_on_the_slots_also_with_a_favourite(slots: int) -> None:
+    first: list[dict[str, Any]] = [
+        {"optimizer": "sgd", "learning_rate": 0.01, "mini_batch_size": 100}
+    ]
+    space = SearchSpace.parse(SPACE.model_dump() | {"first": first}, "with a first")
+    job = job_of(space, scheduler="pbt")
+    table = []
+    for used in (slots, 3):
+        engine = Engine(job, list[Any]().append)
+        carry_out(engine, slots=used)
+        assert engine.trials["0000"].legs, "paused with all the others"
+        table.append(outcome(engine))
+    assert table[0] == table[1]
 
 
 def test_the_interval_can_be_given() -> None:

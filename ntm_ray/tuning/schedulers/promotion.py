@@ -26,6 +26,7 @@ class ASHAPromotion(Scheduler):
     """
 
     pauses = True
+    takes_over = False
 
     def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:  # noqa: ARG002
         self._rungs = rungs_of(max_epochs)
