@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ntm_ray.model.network import DocumentLosses, Network
 
-_SEED = 5_111_987
+EVALUATION_SEED = 5_111_987
+"""Of the noise that all validation documents are evaluated with."""
+
 _CHUNK = 1024
 
 
@@ -72,7 +74,7 @@ def evaluate(network: Network, counts: csr_matrix) -> Losses:
         network: The model.
         counts: The documents ``(documents, vocabulary)``.
     """
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(EVALUATION_SEED)
     topics = network.hyperparameters.num_topics
     total = LossSum()
     for batch in batches(network, counts):

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
-import torch
 
 from ntm_ray.errors import HyperparameterError
-from ntm_ray.model.batch import Batch
-from ntm_ray.model.cpu_optimizer import CpuOptimizer
+from ntm_ray.model.cpu import CpuLearner
 from ntm_ray.model.device import resolve_device
+from ntm_ray.model.device_learner import DeviceLearner
 from ntm_ray.model.early_stopping import EarlyStopping
-from ntm_ray.model.evaluation import Losses, LossSum, evaluate
-from ntm_ray.model.network import Network
-from ntm_ray.model.optimizers import OPTIMIZERS
+from ntm_ray.model.evaluation import Losses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import torch
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.model.hyperparameters import Hyperparameters
+    from ntm_ray.model.learner import Learner
 
 StopReason = Literal["epochs", "early_stopping", "diverged"]
 
@@ -114,11 +111,12 @@ class Training:
         self.best_tensors: dict[str, torch.Tensor] = {}
         self.stop_reason: StopReason | None = None
         self._generator = np.random.default_rng(seed)
-        self._network = Network(hyperparameters, device=resolve_device(device))
-        self._network.initialise(self._generator)
-        on_cpu = self._network.device.type == "cpu"
-        make = CpuOptimizer if on_cpu else OPTIMIZERS[hyperparameters.optimizer]
-        self._optimizer = make(self._network.parameters, hyperparameters)
+        where = resolve_device(device)
+        self._learner: Learner = (
+            CpuLearner(hyperparameters, corpus, self._generator)
+            if where.type == "cpu"
+            else DeviceLearner(hyperparameters, corpus, self._generator, where)
+        )
         self._early_stopping = EarlyStopping(
             hyperparameters.num_patience_epochs, hyperparameters.tolerance
         )
@@ -142,25 +140,25 @@ class Training:
         if self.finished:
             raise RuntimeError(f"the training has finished: {self.stop_reason}")
         has_validation = self.corpus.validation.shape[0] > 0
-        with torch.inference_mode(), _denormals_as_zero():
-            started = time.perf_counter()
-            documents, train = self._train()
-            trained = time.perf_counter()
-            validation = (
-                evaluate(self._network, self.corpus.validation) if has_validation else None
-            )
-            ended = time.perf_counter()
+        available = self.corpus.train.shape[0]
+        number = max(1, round(self.hyperparameters.sub_sample * available))
+        documents = self._generator.permutation(available)[:number]
+        started = time.perf_counter()
+        train = self._learner.train(documents, self._generator)
+        trained = time.perf_counter()
+        validation = self._learner.evaluate() if has_validation else None
+        ended = time.perf_counter()
         record = EpochRecord(
             epoch=self.epoch + 1,
             train=train,
             validation=validation,
             seconds=ended - started,
-            documents_per_second=documents / (trained - started),
+            documents_per_second=number / (trained - started),
         )
         self.history.append(record)
         if not record.diverged and (self.best is None or record.loss < self.best.loss):
             self.best = record
-            self.best_tensors = self._network.tensors()
+            self.best_tensors = self._learner.tensors()
         if record.diverged:
             self.stop_reason = "diverged"
         elif self._early_stopping.update(record.loss):
@@ -169,28 +167,11 @@ class Training:
             self.stop_reason = "epochs"
         return record
 
-    def _train(self) -> tuple[int, Losses]:
-        """Train on one epoch's documents and return how many there were, and their losses."""
-        network, counts = self._network, self.corpus.train
-        documents = max(1, round(self.hyperparameters.sub_sample * counts.shape[0]))
-        order = self._generator.permutation(counts.shape[0])[:documents]
-        size, topics = self.hyperparameters.mini_batch_size, self.hyperparameters.num_topics
-        total = LossSum()
-        for start in range(0, documents, size):
-            batch = Batch.gathered(counts, order[start : start + size], device=network.device)
-            self._optimizer.prepare(batch)
-            noise = self._generator.standard_normal((len(batch), topics), dtype=np.float32)
-            losses = network.train_losses(batch, torch.from_numpy(noise).to(network.device))
-            total.add(losses, batch.tokens)
-            self._optimizer.step(network.gradient.flat, network.encoder_gradient)
-        self._optimizer.settle()
-        return documents, total.mean()
-
     def state_dict(self) -> TrainingState:
         """Return a copy of everything that :meth:`load_state_dict` needs to go on from here."""
         groups = {
-            "network": self._network.tensors(),
-            "optimizer": self._optimizer.state_tensors,
+            "network": self._learner.tensors(),
+            "optimizer": self._learner.optimizer_tensors(),
             "best": self.best_tensors,
         }
         return {
@@ -201,7 +182,7 @@ class Training:
             },
             "values": {
                 "seed": self.seed,
-                "steps": self._optimizer.steps,
+                "steps": self._learner.steps,
                 "generator": self._generator.bit_generator.state,
                 "early_stopping": self._early_stopping.state_dict(),
                 "history": [asdict(record) for record in self.history],
@@ -229,22 +210,7 @@ class Training:
         self.best_tensors = {name: t.clone() for name, t in group("best").items()}
         self._generator.bit_generator.state = values["generator"]
         self._early_stopping.load_state_dict(values["early_stopping"])
-        self._optimizer.load_state(group("optimizer"), values["steps"])
-        self._network.load(group("network"))
-
-
-@contextmanager
-def _denormals_as_zero() -> Iterator[None]:
-    """Have the CPU take numbers below 1e-38 for zero for a while.
-
-    What a dead unit or weight decay leaves in the averages of an optimizer shrinks by a factor
-    each step, and numbers that small take a CPU far longer than others.
-    """
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
+        self._learner.load(group("network"), group("optimizer"), values["steps"])
 
 
 def _record(

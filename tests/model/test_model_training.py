@@ -19,7 +19,6 @@ from ntm_ray.model import (
     Losses,
     Training,
     TrainingState,
-    decoder,
 )
 from tests.model.plain_ntm import plain_curve
 
@@ -27,11 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import scipy.sparse
+    from numpy.typing import NDArray
 
-    from ntm_ray.model.batch import Batch
-    from ntm_ray.model.network import DocumentLosses
-
-LIVELY = {"num_topics": 3, "optimizer": "adam", "learning_rate": 0.05, "mini_batch_size": 16}
+LIVELY: dict[str, Any] = {
+    "num_topics": 3,
+    "optimizer": "adam",
+    "learning_rate": 0.05,
+    "mini_batch_size": 16,
+}
 
 
 def training(corpus: Corpus, *, seed: int = 0, **changes: Any) -> Training:
@@ -101,17 +103,6 @@ def test_a_mapped_corpus_gives_the_same_curve(corpus: Corpus, tmp_path: Path) ->
     assert curve(training(mapped), 2) == curve(training(corpus), 2)
 
 
-def test_exponentials_take_no_more_memory_than_is_set(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, tiled = training(corpus), training(corpus)
-    expected = whole.train_epoch().loss
-    rows = 3 * corpus.feature_dim
-    monkeypatch.setattr(decoder, "_TILE_BYTES", rows * 4)
-    assert tiled.train_epoch().loss == pytest.approx(expected, rel=1e-6)
-    assert tiled._network._decoder._exp.numel() <= rows < whole._network._decoder._exp.numel()
-
-
 def test_the_same_seed_gives_the_same_curve_to_the_last_bit(corpus: Corpus) -> None:
     assert curve(training(corpus, seed=3), 3) == curve(training(corpus, seed=3), 3)
 
@@ -173,16 +164,16 @@ def test_a_training_restored_half_way_goes_on_bit_for_bit(
         assert torch.equal(tensor, restored.best_tensors[name])
 
 
-def tokens_trained_on(run: Training, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    seen: list[float] = []
-    original = run._network.train_losses
+def documents_trained_on(run: Training, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    seen: list[int] = []
+    original = run._learner.train
 
-    def watched(batch: Batch, noise: torch.Tensor) -> DocumentLosses:
-        seen.extend(batch.tokens.tolist())
-        return original(batch, noise)
+    def watched(documents: NDArray[np.int64], generator: np.random.Generator) -> Losses:
+        seen.extend(documents.tolist())
+        return original(documents, generator)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._network, "train_losses", watched)
+        patch.setattr(run._learner, "train", watched)
         run.train_epoch()
     return seen
 
@@ -191,9 +182,8 @@ def test_every_document_is_trained_on_once_an_epoch_in_another_order(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training(corpus)
-    first, second = (tokens_trained_on(run, monkeypatch) for _ in range(2))
-    everything = sorted(np.asarray(corpus.train.sum(axis=1)).ravel().tolist())
-    assert sorted(first) == sorted(second) == everything
+    first, second = (documents_trained_on(run, monkeypatch) for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(70))
     assert first != second
 
 
@@ -201,7 +191,7 @@ def test_sub_sampling_draws_other_documents_each_epoch(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training(corpus, sub_sample=0.5)
-    first, second = (tokens_trained_on(run, monkeypatch) for _ in range(2))
+    first, second = (documents_trained_on(run, monkeypatch) for _ in range(2))
     assert len(first) == len(second) == 35
     assert sorted(first) != sorted(second)
 
@@ -259,7 +249,9 @@ def test_training_stops_early_on_a_flat_curve(corpus: Corpus) -> None:
 def test_a_diverged_epoch_ends_training_and_is_never_the_best(corpus: Corpus) -> None:
     run = training(corpus)
     good = run.train_epoch()
-    run._network.parameters["mean_weight"].fill_(float("nan"))
+    learner = run._learner
+    broken = learner.tensors() | {"mean_bias": torch.full((LIVELY["num_topics"],), float("nan"))}
+    learner.load(broken, learner.optimizer_tensors(), learner.steps)
     assert run.train_epoch().diverged
     assert run.finished
     assert run.stop_reason == "diverged"
@@ -282,7 +274,7 @@ def test_the_best_epoch_is_the_least_validation_loss_and_its_parameters_are_kept
     kept: dict[int, dict[str, torch.Tensor]] = {}
     while not run.finished:
         record = run.train_epoch()
-        kept[record.epoch] = run._network.tensors()
+        kept[record.epoch] = run._learner.tensors()
     best = min(run.history, key=lambda record: record.loss)
     assert best.epoch < 12, "the curve must turn for this test to say anything"
     assert run.best == best

@@ -1,0 +1,318 @@
+"""The decoder on a CPU: from topic weights to the likelihood of words, and back.
+
+With logits ``z = theta W + b``, E = exp(z - shift), s its row sums and n the tokens of x::
+
+    recons = n (log s + shift) - x . z        d_z = n / s (E - s / n x)
+    d_theta = d_z W^T      d_W = theta^T d_z      d_b = sum d_z
+
+A block of words at a time, for all documents: the block's weights stay in a cache, the sparse sum
+is read off the logits, and on the way back counts are taken off the exponentials, so that no
+product with counts is left. The block's weights change as soon as their gradient is there. Where
+exponentials of the whole batch would not stay in a cache they are made anew on the way back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntm_ray.model.cpu.arithmetic import ZERO, compiled, exponential, reassociating
+from ntm_ray.model.cpu.update import update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ntm_ray.model.cpu.arithmetic import Doubles, Floats
+    from ntm_ray.model.cpu.layout import Documents, Parameters, Work
+
+
+@reassociating
+def _logits(
+    theta: Floats, d: int, topics: int, weight: Floats, bias: Floats, first: int, last: int,
+    z0: Floats, z1: Floats,
+) -> None:  # fmt: skip
+    """Set `z0` and `z1` to the logits of the documents d and d + 1 for a block of words."""
+    b = bias[first:last]
+    for j in range(z0.size):
+        z0[j] = b[j]
+        z1[j] = b[j]
+    for k in range(0, topics, 4):
+        x0, x1, x2, x3 = theta[d, k], theta[d, k + 1], theta[d, k + 2], theta[d, k + 3]
+        y0, y1 = theta[d + 1, k], theta[d + 1, k + 1]
+        y2, y3 = theta[d + 1, k + 2], theta[d + 1, k + 3]
+        w0, w1 = weight[k, first:last], weight[k + 1, first:last]
+        w2, w3 = weight[k + 2, first:last], weight[k + 3, first:last]
+        for j in range(z0.size):
+            z0[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
+            z1[j] += y0 * w0[j] + y1 * w1[j] + y2 * w2[j] + y3 * w3[j]
+
+
+@compiled
+def _highest(z: Floats, highest: Any) -> Any:
+    for j in range(z.size):
+        highest = z[j] if z[j] > highest else highest
+    return highest
+
+
+@reassociating
+def _exponentiate(z: Floats, shift: Any) -> Any:
+    """Set `z` to ``exp(z - shift)`` and return its sum."""
+    total = ZERO
+    for j in range(z.size):
+        e = exponential(z[j] - shift)
+        z[j] = e
+        total += e
+    return total
+
+
+@reassociating
+def _products(
+    e0: Floats, e1: Floats, e2: Floats, e3: Floats, weight: Floats, first: int, last: int,
+    product: Floats, d: int,
+) -> None:  # fmt: skip
+    """Add the products of four documents' exponentials with a block of weights to `product`."""
+    for k in range(0, weight.shape[0], 4):
+        w0, w1 = weight[k, first:last], weight[k + 1, first:last]
+        w2, w3 = weight[k + 2, first:last], weight[k + 3, first:last]
+        x0 = x1 = x2 = x3 = ZERO
+        y0 = y1 = y2 = y3 = ZERO
+        z0 = z1 = z2 = z3 = ZERO
+        u0 = u1 = u2 = u3 = ZERO
+        for j in range(e0.size):
+            e = e0[j]
+            x0 += e * w0[j]
+            x1 += e * w1[j]
+            x2 += e * w2[j]
+            x3 += e * w3[j]
+            e = e1[j]
+            y0 += e * w0[j]
+            y1 += e * w1[j]
+            y2 += e * w2[j]
+            y3 += e * w3[j]
+            e = e2[j]
+            z0 += e * w0[j]
+            z1 += e * w1[j]
+            z2 += e * w2[j]
+            z3 += e * w3[j]
+            e = e3[j]
+            u0 += e * w0[j]
+            u1 += e * w1[j]
+            u2 += e * w2[j]
+            u3 += e * w3[j]
+        p = product[d, k : k + 4]
+        p[0] += x0
+        p[1] += x1
+        p[2] += x2
+        p[3] += x3
+        p = product[d + 1, k : k + 4]
+        p[0] += y0
+        p[1] += y1
+        p[2] += y2
+        p[3] += y3
+        p = product[d + 2, k : k + 4]
+        p[0] += z0
+        p[1] += z1
+        p[2] += z2
+        p[3] += z3
+        p = product[d + 3, k : k + 4]
+        p[0] += u0
+        p[1] += u1
+        p[2] += u2
+        p[3] += u3
+
+
+@reassociating
+def _add_gradient(
+    e0: Floats, e1: Floats, e2: Floats, e3: Floats, scaled: Floats, d: int, gradient: Floats
+) -> None:
+    """Add four documents' part of the gradient of a block of weights and biases."""
+    for k in range(0, scaled.shape[1], 2):
+        x0, x1, x2, x3 = scaled[d, k], scaled[d + 1, k], scaled[d + 2, k], scaled[d + 3, k]
+        y0, y1 = scaled[d, k + 1], scaled[d + 1, k + 1]
+        y2, y3 = scaled[d + 2, k + 1], scaled[d + 3, k + 1]
+        g0, g1 = gradient[k, : e0.size], gradient[k + 1, : e0.size]
+        for j in range(e0.size):
+            g0[j] += x0 * e0[j] + x1 * e1[j] + x2 * e2[j] + x3 * e3[j]
+            g1[j] += y0 * e0[j] + y1 * e1[j] + y2 * e2[j] + y3 * e3[j]
+
+
+@compiled
+def _begin(batch: Documents, first: int, cursors: NDArray[np.int32]) -> None:
+    """Set each document's cursor to its first entry of a word not before `first`."""
+    for d in range(cursors.size):
+        cursor = batch.starts[d]
+        if first > 0:
+            while cursor < batch.starts[d + 1] and batch.columns[cursor] < first:
+                cursor += 1
+        cursors[d] = cursor
+
+
+@compiled
+def forward(
+    parameters: Parameters,
+    topics: int,
+    batch: Documents,
+    rows: int,
+    first: int,
+    last: int,
+    part: int,
+    work: Work,
+) -> None:
+    """Leave sums of exponentials, and of counts times logits, of words in [first, last) behind.
+
+    Args:
+        parameters: The decoder's are read.
+        topics: Number of topics.
+        batch: The documents.
+        rows: Their number, filled up to a multiple of 4.
+        first: First word.
+        last: The one after the last word.
+        part: Which part of the vocabulary that is, for what is kept apart in `work`.
+        work: Theta and shift are read; sums, sparse and kept are set.
+    """
+    theta, weight, bias = work.theta, parameters.weight, parameters.bias
+    sums, sparse, cursors = work.sums[part], work.sparse[part], work.cursors[part, :rows]
+    size = work.gradient.shape[2]
+    inner = (topics + 3) // 4 * 4
+    sums[:rows] = 0.0
+    sparse[:rows] = 0.0
+    _begin(batch, first, cursors)
+    for begin in range(first, last, size):
+        end = min(begin + size, last)
+        for d in range(0, rows, 2):
+            if work.kept.shape[0] > 0:
+                z0, z1 = work.kept[d, begin:end], work.kept[d + 1, begin:end]
+            else:
+                z0, z1 = work.block[part, 0, : end - begin], work.block[part, 1, : end - begin]
+            _logits(theta, d, inner, weight, bias, begin, end, z0, z1)
+            _add_sparse(batch, d, begin, end, z0, cursors, sparse)
+            _add_sparse(batch, d + 1, begin, end, z1, cursors, sparse)
+            sums[d] += _exponentiate(z0, work.shift[d])
+            sums[d + 1] += _exponentiate(z1, work.shift[d + 1])
+
+
+@compiled
+def _add_sparse(
+    batch: Documents,
+    d: int,
+    first: int,
+    last: int,
+    z: Floats,
+    cursors: NDArray[np.int32],
+    sparse: Doubles,
+) -> None:
+    cursor, end, total = cursors[d], batch.starts[d + 1], 0.0
+    while cursor < end and batch.columns[cursor] < last:
+        total += batch.values[cursor] * z[np.uint32(batch.columns[cursor] - first)]
+        cursor += 1
+    cursors[d] = cursor
+    sparse[d] += total
+
+
+@compiled
+def _subtract_counts(
+    batch: Documents,
+    d: int,
+    first: int,
+    last: int,
+    ratio: float,
+    e: Floats,
+    cursors: NDArray[np.int32],
+) -> None:
+    cursor, end = cursors[d], batch.starts[d + 1]
+    while cursor < end and batch.columns[cursor] < last:
+        e[np.uint32(batch.columns[cursor] - first)] -= batch.values[cursor] * ratio
+        cursor += 1
+    cursors[d] = cursor
+
+
+@compiled
+def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, work: Work) -> None:
+    """Set the shift of each document to its greatest logit."""
+    size = work.gradient.shape[2]
+    for d in range(rows):
+        work.shift[d] = -np.inf
+    for begin in range(0, words, size):
+        end = min(begin + size, words)
+        for d in range(0, rows, 2):
+            z0, z1 = work.block[0, 0, : end - begin], work.block[0, 1, : end - begin]
+            _logits(
+                work.theta, d, (topics + 3) // 4 * 4, parameters.weight, parameters.bias, begin,
+                end, z0, z1,
+            )  # fmt: skip
+            work.shift[d] = _highest(z0, work.shift[d])
+            work.shift[d + 1] = _highest(z1, work.shift[d + 1])
+
+
+@compiled
+def backward(
+    rule: int,
+    parameters: Parameters,
+    a: Parameters,
+    b: Parameters,
+    topics: int,
+    batch: Documents,
+    rows: int,
+    first: int,
+    last: int,
+    part: int,
+    decay: float,
+    settings: Floats,
+    work: Work,
+) -> None:
+    """Leave the gradient by theta behind and step the decoder, for words in [first, last).
+
+    Args:
+        rule: The optimizer.
+        parameters: The decoder's are changed.
+        a: The optimizer's first state, or what stands for it.
+        b: Its second.
+        topics: Number of topics.
+        batch: The documents.
+        rows: Their number, filled up to a multiple of 4.
+        first: First word.
+        last: The one after the last word.
+        part: Which part of the vocabulary that is, for what is kept apart in `work`.
+        decay: Weight decay.
+        settings: See :mod:`ntm_ray.model.cpu.update`.
+        work: What :func:`forward` left, ratio and scaled are read; product is set.
+    """
+    theta, weight, bias = work.theta, parameters.weight, parameters.bias
+    cursors, product, gradient = work.cursors[part, :rows], work.product[part], work.gradient[part]
+    size = gradient.shape[1]
+    inner = (topics + 3) // 4 * 4
+    product[:rows] = ZERO
+    _begin(batch, first, cursors)
+    for begin in range(first, last, size):
+        end = min(begin + size, last)
+        n = end - begin
+        gradient[:, :n] = ZERO
+        for d in range(0, rows, 4):
+            if work.kept.shape[0] > 0:
+                e0, e1 = work.kept[d, begin:end], work.kept[d + 1, begin:end]
+                e2, e3 = work.kept[d + 2, begin:end], work.kept[d + 3, begin:end]
+            else:
+                e0, e1 = work.block[part, 0, :n], work.block[part, 1, :n]
+                e2, e3 = work.block[part, 2, :n], work.block[part, 3, :n]
+                _logits(theta, d, inner, weight, bias, begin, end, e0, e1)
+                _logits(theta, d + 2, inner, weight, bias, begin, end, e2, e3)
+                _exponentiate(e0, work.shift[d])
+                _exponentiate(e1, work.shift[d + 1])
+                _exponentiate(e2, work.shift[d + 2])
+                _exponentiate(e3, work.shift[d + 3])
+            _subtract_counts(batch, d, begin, end, work.ratio[d], e0, cursors)
+            _subtract_counts(batch, d + 1, begin, end, work.ratio[d + 1], e1, cursors)
+            _subtract_counts(batch, d + 2, begin, end, work.ratio[d + 2], e2, cursors)
+            _subtract_counts(batch, d + 3, begin, end, work.ratio[d + 3], e3, cursors)
+            _products(e0, e1, e2, e3, weight, begin, end, product, d)
+            _add_gradient(e0, e1, e2, e3, work.scaled, d, gradient)
+        for k in range(topics):
+            update(
+                rule, weight[k, begin:end], gradient[k, :n], a.weight[k, begin:end],
+                b.weight[k, begin:end], decay, settings,
+            )  # fmt: skip
+        update(
+            rule, bias[begin:end], gradient[topics, :n], a.bias[begin:end], b.bias[begin:end],
+            0.0, settings,
+        )  # fmt: skip
