@@ -168,7 +168,7 @@ def test_a_corpus_is_taken_as_it_is() -> None:
         ("name", "", "name = ''"),
         ("device", "tpu", "one of auto, cpu, cuda, mps"),
         ("search", "tp", "did you mean 'tpe'? there are random, tpe"),
-        ("scheduler", "ash", "did you mean 'asha'? there are asha, none"),
+        ("scheduler", "ash", "did you mean 'asha'? there are asha, asha_promotion, none"),
         ("search_space", "sagemakr", "did you mean 'sagemaker'?"),
         ("search_space", "no/such.yaml", "no/such.yaml: no such file"),
         ("search_space", 3, "search_space"),
