@@ -83,6 +83,13 @@ def test_who_diverged_or_failed_is_the_worst_at_every_rung(
     assert sorted(losses(evidence)) == [6.5, 6.8, math.inf]
 
 
+def test_who_diverged_later_is_the_worst_where_it_was_good_too() -> None:
+    diverged_later = [(1, 5.0, False), (3, 4.0, False), (4, math.inf, True)]
+    evidence = evidence_of(STOPPED_AT_3, diverged_later, RUNS_AT_3)
+    assert losses(evidence) == [6.8, math.inf, 6.5]
+    assert evidence_of(STOPPED_AT_3, diverged_later).rung is None, "one that trained is too few"
+
+
 def test_diverged_trials_alone_are_not_enough() -> None:
     assert evidence_of(DIVERGED, DIVERGED, DIVERGED).rung is None
 

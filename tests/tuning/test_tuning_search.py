@@ -353,6 +353,24 @@ def test_tpe_is_not_drawn_to_where_trials_diverge(diverging_above: float | None)
         assert max(landed) <= 50 / 3, landed
 
 
+def test_tpe_forgets_how_good_a_trial_was_at_a_rung_if_it_diverges_later() -> None:
+    def drawn_to_high_rates(*, lost: bool) -> int:
+        algorithm = create_search_algorithm("tpe", RATE_ALONE, 4)
+        high = 0
+        for number in range(60):
+            trial = f"{number}"
+            drawn = algorithm.propose(trial)
+            # The higher the rate the better at the rung, and then, above 0.01, it diverges.
+            algorithm.tell(trial, Observation(drawn, 3, -rate(drawn), finished=False))
+            ends = math.inf if lost and rate(drawn) > -2 else -rate(drawn)
+            algorithm.tell(trial, Observation(drawn, 3 + math.isinf(ends), ends, finished=True))
+            high += number >= 20 and rate(drawn) > -2
+        return high
+
+    assert drawn_to_high_rates(lost=False) > 30
+    assert drawn_to_high_rates(lost=True) < 20
+
+
 def test_tpe_ranks_a_diverged_trial_below_the_worst_that_trained() -> None:
     def loss(configuration: Configuration) -> float:
         rate = float(configuration["learning_rate"])

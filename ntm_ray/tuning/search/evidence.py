@@ -6,7 +6,7 @@ The rule is that of BOHB (Falkner, Klein and Hutter 2018): the highest rung that
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,23 @@ class _Level:
     """What is known at one rung: a loss a trial, in the order of their arrival."""
 
     losses: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
     ranked: list[tuple[float, int, str]] = field(default_factory=list)
     trained: int = 0
 
     def enter(self, trial: str, loss: float) -> None:
         if trial not in self.losses:
-            insort(self.ranked, (loss, len(self.losses), trial))
-            self.losses[trial] = loss
-            self.trained += math.isfinite(loss)
+            self.numbers[trial] = len(self.numbers)
+        elif math.isinf(loss) and math.isfinite(was := self.losses[trial]):
+            # It has diverged since, however good it was here.
+            place = bisect_left(self.ranked, (was, self.numbers[trial], trial))
+            del self.ranked[place]
+            self.trained -= 1
+        else:
+            return
+        insort(self.ranked, (loss, self.numbers[trial], trial))
+        self.losses[trial] = loss
+        self.trained += math.isfinite(loss)
 
 
 class Evidence:

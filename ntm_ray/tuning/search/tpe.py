@@ -82,6 +82,10 @@ class TPE:
         if observation.configuration != self._configurations[number]:
             self._chosen[number] = self._tree.chosen(observation.configuration)
             self._configurations[number] = observation.configuration
+        if observation.finished and math.isinf(observation.loss):
+            # However good it was at a rung before, what comes of it is the worst.
+            for rung, results in self._reached.items():
+                self._reached[rung] = [result for result in results if result[1] != number]
         if not observation.finished:
             self._last_rung[trial] = observation.epoch
         elif self._last_rung.pop(trial, None) == observation.epoch:
