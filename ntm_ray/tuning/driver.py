@@ -91,18 +91,21 @@ def _carry_out(
     try:
         journal = Journal(folder.journal_file)
         events = journal.read()
-        begun = time.time()
+        begun = round(time.time(), 3)
         engine = Engine(job, journal.append)
         engine.resume(events)
+        wall_seconds = _seconds_at_work(events)
+        del events  # of a long job, they are as large as all that is known of it
         if engine.best is not None and folder.trial_model(engine.best.name).exists():
             # A process that was killed may have left best/ missing, or ahead of the journal.
             folder.keep_as_best(engine.best.name)
         session = Session(engine, folder, corpus.feature_dim, observer)
         if not engine.is_finished:
-            journal.append({"event": "session", "time": round(begun, 3)})
+            journal.append({"event": "session", "time": begun})
             _run_trials(session, job, corpus, folder, observer, ray)
-            journal.append({"event": "end", "time": round(time.time(), 3)})
-            events = journal.read()
+            ended = round(time.time(), 3)
+            journal.append({"event": "end", "time": ended})
+            wall_seconds += ended - begun
         session.write_tables()
         if engine.is_finished:
             folder.drop_all_trials()
@@ -115,7 +118,7 @@ def _carry_out(
             NTM.load(folder.best),
             folder=folder.path,
             unigram=unigram_loss(corpus.train, corpus.validation),
-            wall_seconds=_seconds_at_work(events),
+            wall_seconds=wall_seconds,
         )
         folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
     except (OSError, ModelFolderError) as error:
@@ -174,9 +177,10 @@ def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:
 def _seconds_at_work(events: list[Event]) -> float:
     """Sum the lengths of all sessions; one that was killed ends with its last event."""
     seconds = 0.0
-    previous = None
+    begun = ended = None
     for event in events:
-        if event["event"] != "session" and previous is not None:
-            seconds += event["time"] - previous
-        previous = event["time"]
-    return seconds
+        if event["event"] == "session":
+            seconds += (ended or 0.0) - (begun or ended or 0.0)
+            begun = event["time"]
+        ended = event["time"]
+    return seconds + (ended or 0.0) - (begun or ended or 0.0)

@@ -24,10 +24,10 @@ from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
-from ntm_ray.errors import JobError, NtmRayError
+from ntm_ray.errors import JobError, ModelFolderError, NtmRayError
 from ntm_ray.tuning.assignment import TrialSetting
 from ntm_ray.tuning.schedulers import Decision
-from ntm_ray.tuning.slot import REPORT, Slot
+from ntm_ray.tuning.slot import FAULT, REPORT, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,6 +202,8 @@ class _Assigner(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         slot = self._slots[trial.trial_id]
         slot.starts = 0
+        if FAULT in result:
+            raise ModelFolderError(result[FAULT])
         assignment: Assignment | None
         report: Report | None = result[REPORT]
         if report is not None:

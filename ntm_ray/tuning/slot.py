@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from ntm_ray.errors import ModelFolderError
+
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.assignment import Assignment, TrialSetting
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 # How long a slot waits before it asks again for a trial, when there was none for it.
 WAIT_SECONDS = 0.1
 REPORT = "report"
+FAULT = "fault"
 
 
 class Slot:
     """Trains what it is assigned; each of its results has a `Report`, or None if it has no trial.
+
+    A result with a `FAULT` says why nothing can be written.
 
     For Ray Tune it is one long trial of the class API. It asks for work with its first result, and
     so it does whenever its process has been started again. It is no subclass of Ray Tune's
@@ -61,7 +66,11 @@ class Slot:
             self._has_asked = True
             return {REPORT: None}
         self._has_asked = False
-        return {REPORT: self._running.train()}
+        try:
+            return {REPORT: self._running.train()}
+        except (OSError, ModelFolderError) as error:
+            # A disk that is full, or gone, is the trouble of the job, not of the trial.
+            return {REPORT: None, FAULT: str(error)}
 
     def stop(self) -> None:
         """Do nothing: what is worth keeping is saved."""
