@@ -9,10 +9,11 @@ Three lines are enough::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ntm_ray._version import __version__
 from ntm_ray.errors import NtmRayError
+from ntm_ray.lazy import lazily
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -39,11 +40,5 @@ _HOMES = {
     "TuningResult": "ntm_ray.tuning",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # On first use, so that `ntm-ray --help` need not wait for torch.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+# On first use, so that `ntm-ray --help` need not wait for torch.
+__getattr__ = lazily(__name__, _HOMES)

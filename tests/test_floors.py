@@ -12,10 +12,16 @@ BELOW: dict[str, set[str]] = {
     "corpus": set(),
     "model": {"corpus"},
     "tuning": {"corpus", "model"},
+    "testing": {"corpus", "model", "tuning"},
     "report": {"corpus", "model", "tuning"},
     "cli": {"corpus", "model", "tuning", "report"},
 }
-RAY_AND_TORCH = {"corpus": {"ray", "torch"}, "model": {"ray"}, "report": {"ray", "torch"}}
+RAY_AND_TORCH = {
+    "corpus": {"ray", "torch"},
+    "model": {"ray"},
+    "testing": {"ray", "torch"},
+    "report": {"ray", "torch"},
+}
 
 
 def imports(file: Path) -> set[str]:
@@ -61,3 +67,9 @@ def test_only_tuning_imports_ray() -> None:
     for file in PACKAGE.rglob("*.py"):
         if "ray" in {name.split(".")[0] for name in imports(file)}:
             assert file.relative_to(PACKAGE).parts[0] == "tuning", file
+
+
+def test_only_who_imports_testing_needs_pytest() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        if "pytest" in {name.split(".")[0] for name in imports(file)}:
+            assert file.relative_to(PACKAGE).parts[0] == "testing", file

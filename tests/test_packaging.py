@@ -69,3 +69,19 @@ def test_a_wheel_holds_the_package_and_its_spaces_and_nothing_else(wheel: Path) 
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ntm_ray"}
     assert not [name for name in names if name.endswith((".pyc", ".tsv", ".npz"))]
+
+
+def test_what_can_be_asked_for_by_name_is_known_from_a_wheel(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-m", "ntm_ray", "list"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"tpe", "bayesian", "asha", "pbt"} <= {
+        line.split()[0] for line in done.stdout.splitlines() if line
+    }

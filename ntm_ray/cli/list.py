@@ -27,7 +27,7 @@ def list_command(
         rows = _rows(one)
         if kind is None:
             typer.echo(f"{'' if number == 0 else chr(10)}{one}:")
-        width = max(len(name) for name, _ in rows)
+        width = max((len(name) for name, _ in rows), default=0)
         for name, summary in rows:
             typer.echo(f"  {name:<{width}}  {summary}")
 
@@ -49,9 +49,15 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
             )
             for field in SPECIFICATION
         ]
-    from ntm_ray.tuning import SCHEDULERS, SEARCH_ALGORITHMS, SearchSpace, shipped_spaces
-
     if kind is Kind.SPACES:
+        from ntm_ray.tuning import SearchSpace, shipped_spaces
+
         return [(name, SearchSpace.read(name).description) for name in shipped_spaces()]
-    table = SEARCH_ALGORITHMS if kind is Kind.SEARCH else SCHEDULERS
-    return [(name, named.summary) for name, named in table.items()]
+    from ntm_ray.tuning import SCHEDULERS, SEARCH_ALGORITHMS
+
+    registry = SEARCH_ALGORITHMS if kind is Kind.SEARCH else SCHEDULERS
+    return [
+        # Whose it is, where it is not ours.
+        (name, named.summary if named.is_ours else f"{named.summary} ({named.package})")
+        for name, named in registry.items()
+    ]

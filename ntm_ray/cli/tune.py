@@ -42,6 +42,13 @@ def tune_command(
             show_default=False,
         ),
     ] = None,
+    first_configurations: Annotated[
+        bool | None,
+        typer.Option(
+            help="Try configurations known to do well first, where the space has such.",
+            show_default=False,
+        ),
+    ] = None,
     search: Annotated[
         str | None, typer.Option(help="Search algorithm. Default: tpe.", show_default=False)
     ] = None,
@@ -90,6 +97,7 @@ def tune_command(
     """
     fields = given(
         search_space=space,
+        first_configurations=first_configurations,
         search=search,
         scheduler=scheduler,
         trials=trials,

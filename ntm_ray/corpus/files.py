@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.feature_extraction.text import CountVectorizer
-
 from ntm_ray.corpus.corpus import Corpus
 from ntm_ray.corpus.counts import checked_vocabulary
 from ntm_ray.corpus.text import corpus_of_texts
@@ -91,6 +89,8 @@ def read_partitioned(path: Path, options: ReadOptions) -> Corpus:
             source=str(path),
         )
     vocabulary = read_vocabulary(vocabulary_file)
+    from sklearn.feature_extraction.text import CountVectorizer  # a second, only where needed
+
     counter = CountVectorizer(vocabulary=vocabulary, analyzer=str.split)
     return Corpus.from_counts(
         counter.transform(texts["train"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
 
 from ntm_ray.corpus.corpus import Corpus
 from ntm_ray.corpus.counts import split_off
@@ -42,6 +41,8 @@ def count_words(
     Raises:
         CorpusError: no word is left.
     """
+    from sklearn.feature_extraction.text import CountVectorizer  # a second, only where needed
+
     least = max(1, min(options.min_documents, len(train) // 100))
     vectorizer = CountVectorizer(
         token_pattern=WORD,

@@ -1,14 +1,21 @@
 """One NTM: hyperparameters, network, training, topics, saved model. It knows no Ray."""
 
-from ntm_ray.model.device import resolve_device
-from ntm_ray.model.early_stopping import EarlyStopping
-from ntm_ray.model.evaluation import Losses
-from ntm_ray.model.hyperparameters import SPECIFICATION, FieldSpecification, Hyperparameters
-from ntm_ray.model.ntm import NTM
-from ntm_ray.model.precision import PRECISIONS
-from ntm_ray.model.saved import SavedModel, check_replaceable, load_model, save_model
-from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
-from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ntm_ray.lazy import lazily
+
+if TYPE_CHECKING:
+    from ntm_ray.model.device import resolve_device
+    from ntm_ray.model.early_stopping import EarlyStopping
+    from ntm_ray.model.evaluation import Losses
+    from ntm_ray.model.hyperparameters import SPECIFICATION, FieldSpecification, Hyperparameters
+    from ntm_ray.model.ntm import NTM
+    from ntm_ray.model.precision import PRECISIONS
+    from ntm_ray.model.saved import SavedModel, check_replaceable, load_model, save_model
+    from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
+    from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
 
 __all__ = [
     "NTM",
@@ -31,3 +38,28 @@ __all__ = [
     "topic_uniqueness",
     "word_probabilities",
 ]
+
+_HOMES = {
+    "NTM": "ntm_ray.model.ntm",
+    "PRECISIONS": "ntm_ray.model.precision",
+    "SPECIFICATION": "ntm_ray.model.hyperparameters",
+    "EarlyStopping": "ntm_ray.model.early_stopping",
+    "EpochRecord": "ntm_ray.model.training",
+    "FieldSpecification": "ntm_ray.model.hyperparameters",
+    "Hyperparameters": "ntm_ray.model.hyperparameters",
+    "Losses": "ntm_ray.model.evaluation",
+    "SavedModel": "ntm_ray.model.saved",
+    "StopReason": "ntm_ray.model.training",
+    "Training": "ntm_ray.model.training",
+    "TrainingState": "ntm_ray.model.training",
+    "check_replaceable": "ntm_ray.model.saved",
+    "load_model": "ntm_ray.model.saved",
+    "resolve_device": "ntm_ray.model.device",
+    "save_model": "ntm_ray.model.saved",
+    "top_words": "ntm_ray.model.topics",
+    "topic_uniqueness": "ntm_ray.model.topics",
+    "word_probabilities": "ntm_ray.model.topics",
+}
+
+# On first use: hyperparameters and search spaces are read without waiting for torch.
+__getattr__ = lazily(__name__, _HOMES)

@@ -12,7 +12,7 @@ from ntm_ray.model.posterior import PosteriorLosses, through_posterior
 if TYPE_CHECKING:
     from ntm_ray.model.batch import Batch
     from ntm_ray.model.posterior import Posterior
-    from ntm_ray.model.precision import Products
+    from ntm_ray.model.products import Products
 
 _TILE_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 28}
 """Most memory for the exponentials of logits: documents are decoded in tiles of that size, which

@@ -14,7 +14,7 @@ from ntm_ray.model.counts_source import CountsSource, fits
 from ntm_ray.model.evaluation import Losses, LossSum, losses_of, noisy_batches
 from ntm_ray.model.network import DocumentLosses, Network
 from ntm_ray.model.optimizers import OPTIMIZERS
-from ntm_ray.model.precision import Products, multiplying
+from ntm_ray.model.products import Products, multiplying
 from ntm_ray.model.staging import Shape, Stage, groups
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ntm_ray.model.decoder import Decoder
 from ntm_ray.model.initial import drawn_weights
 from ntm_ray.model.parameters import ParameterVector, WordGradient
 from ntm_ray.model.posterior import Posterior
-from ntm_ray.model.precision import Products
+from ntm_ray.model.products import Products
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

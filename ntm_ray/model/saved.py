@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import safetensors.torch
 
+from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import HyperparameterError, ModelFolderError
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.network import tensor_shapes
@@ -66,19 +66,8 @@ def save_model(model: SavedModel, path: str | os.PathLike[str]) -> None:
                 f"{_VOCABULARY} has one word a line"
             )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its destination: a rename is atomic only within one file system.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-            new, old = Path(beside, "new"), Path(beside, "old")
+        with replacing_folder(folder) as new:
             _write(model, new)
-            if folder.exists():
-                folder.rename(old)
-            try:
-                new.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFolderError(f"{path}: cannot be written: {error}") from None
 
@@ -134,7 +123,6 @@ def _replaceable(folder: Path) -> bool:
 
 
 def _write(model: SavedModel, folder: Path) -> None:
-    folder.mkdir()
     safetensors.torch.save_file(dict(model.tensors), folder / _TENSORS)
     contents = {
         _HYPERPARAMETERS: json.dumps(model.hyperparameters.to_json_dict(), indent=2),

@@ -28,6 +28,7 @@ _COLOURS = {
     Status.DIVERGED: "#CC79A7",
     Status.FAILED: "#D55E00",
     Status.RUNNING: "#56B4E9",
+    Status.PAUSED: "#999999",
 }
 _FAINT = "rgba(128,128,128,0.3)"
 PANEL = "panel-"

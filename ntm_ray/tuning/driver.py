@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntm_ray.corpus import Corpus, unigram_loss
+from ntm_ray.corpus import CORPORA, Corpus, unigram_loss
 from ntm_ray.errors import InterruptedJobError, JobError, ModelFolderError, NtmRayError
-from ntm_ray.model import NTM, resolve_device
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.job import TuningJob
 from ntm_ray.tuning.journal import Event, Journal
+from ntm_ray.tuning.local_ray import LocalRay, local_ray
 from ntm_ray.tuning.progress import Nobody, Observer
 from ntm_ray.tuning.result import TuningResult
 from ntm_ray.tuning.session import Session
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 
 def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
     """Carry out a new job; see `TuningJob.run`."""
     if job.device == "mps":
-        resolve_device(job.device)  # of GPUs, Ray knows more than this process
-    corpus = _read_corpus(job)
-    folder = JobFolder.create(job, corpus)
-    return _carry_out(job, corpus, folder, observer or Nobody())
+        from ntm_ray.model import resolve_device  # of GPUs, Ray knows more than this process
+
+        resolve_device(job.device)
+    with local_ray(job) as ray:
+        if _is_there(job):
+            ray.start()
+        corpus = _read_corpus(job)
+        folder = JobFolder.create(job, corpus)
+        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
 
-def resume_job(path: Path, observer: Observer | None = None) -> TuningResult:
-    """Go on with a job; see `TuningJob.resume`."""
+def resume_job(
+    path: Path,
+    observer: Observer | None = None,
+    objects: Mapping[str, object] | None = None,
+) -> TuningResult:
+    """Go on with a job; see `TuningJob.resume`, and `TuningJob.read` for the objects."""
     folder = JobFolder.open(path)
-    job = TuningJob.read(folder.job_file)
+    job = TuningJob.read(folder.job_file, objects)
     corpus = _read_corpus(job)
     was = folder.corpus_description()
     if corpus.fingerprint != was.get("fingerprint"):
@@ -42,7 +51,13 @@ def resume_job(path: Path, observer: Observer | None = None) -> TuningResult:
             f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when the "
             "job began; put it back, or begin a new job"
         )
-    return _carry_out(job, corpus, folder, observer or Nobody())
+    with local_ray(job) as ray:
+        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
+
+
+def _is_there(job: TuningJob) -> bool:
+    """Whether a corpus can probably be read: else Ray would be started for nothing."""
+    return not isinstance(job.corpus, str) or job.corpus in CORPORA or Path(job.corpus).exists()
 
 
 def _read_corpus(job: TuningJob) -> Corpus:
@@ -70,35 +85,40 @@ def _read_corpus(job: TuningJob) -> Corpus:
 
 
 def _carry_out(
-    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer, ray: LocalRay
 ) -> TuningResult:
     journal: Journal | None = None
     try:
         journal = Journal(folder.journal_file)
         events = journal.read()
-        begun = time.time()
+        begun = round(time.time(), 3)
         engine = Engine(job, journal.append)
         engine.resume(events)
+        wall_seconds = _seconds_at_work(events)
+        del events  # of a long job, they are as large as all that is known of it
         if engine.best is not None and folder.trial_model(engine.best.name).exists():
             # A process that was killed may have left best/ missing, or ahead of the journal.
             folder.keep_as_best(engine.best.name)
         session = Session(engine, folder, corpus.feature_dim, observer)
         if not engine.is_finished:
-            journal.append({"event": "session", "time": round(begun, 3)})
-            _run_trials(session, job, corpus, folder, observer)
-            journal.append({"event": "end", "time": round(time.time(), 3)})
-            events = journal.read()
+            journal.append({"event": "session", "time": begun})
+            _run_trials(session, job, corpus, folder, observer, ray)
+            ended = round(time.time(), 3)
+            journal.append({"event": "end", "time": ended})
+            wall_seconds += ended - begun
         session.write_tables()
         if engine.is_finished:
-            shutil.rmtree(folder.models, ignore_errors=True)
+            folder.drop_all_trials()
         if engine.best is None:
             raise _why_nothing(engine, folder)
+        from ntm_ray.model import NTM  # only now: the slots have torch, and the driver needs none
+
         result = TuningResult.of(
             engine,
             NTM.load(folder.best),
             folder=folder.path,
             unigram=unigram_loss(corpus.train, corpus.validation),
-            wall_seconds=_seconds_at_work(events),
+            wall_seconds=wall_seconds,
         )
         folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
     except (OSError, ModelFolderError) as error:
@@ -114,14 +134,22 @@ def _carry_out(
 
 
 def _run_trials(
-    session: Session, job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer
+    session: Session,
+    job: TuningJob,
+    corpus: Corpus,
+    folder: JobFolder,
+    observer: Observer,
+    ray: LocalRay,
 ) -> None:
     observer.started(job, corpus, folder.path)
     try:
-        # Here, because importing Ray takes a second: what is refused is refused before.
-        from ntm_ray.tuning.ray_tune import ctrl_c, local_ray, run_trials
+        ray.log_to(folder.log)
+        ray.start()
+        # Here, because importing Ray Tune takes a second, in which Ray starts.
+        from ntm_ray.tuning.ray_tune import ctrl_c, run_trials
 
-        with ctrl_c(session) as interrupted, local_ray(job, folder.log):
+        with ctrl_c(session) as interrupted:
+            ray.wait()
             run_trials(session, job, corpus, folder, interrupted)
         observer.update(session.progress())
     finally:
@@ -149,9 +177,10 @@ def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:
 def _seconds_at_work(events: list[Event]) -> float:
     """Sum the lengths of all sessions; one that was killed ends with its last event."""
     seconds = 0.0
-    previous = None
+    begun = ended = None
     for event in events:
-        if event["event"] != "session" and previous is not None:
-            seconds += event["time"] - previous
-        previous = event["time"]
-    return seconds
+        if event["event"] == "session":
+            seconds += (ended or 0.0) - (begun or ended or 0.0)
+            begun = event["time"]
+        ended = event["time"]
+    return seconds + (ended or 0.0) - (begun or ended or 0.0)

@@ -2,93 +2,55 @@
 
 Whatever carries trials out asks it for the next trial and tells it what trials report; every step
 is in the journal before it has an effect, and `resume` takes the same steps again.
+
+A trial is carried out in legs: a scheduler may pause it at a rung, which frees its slot, and name
+it later to go on. Taking in a report costs the same however many trials there are.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning.schedulers import Decision, Scheduler, create_scheduler
-from ntm_ray.tuning.search import Observation, SearchAlgorithm, create_search_algorithm
+from ntm_ray.tuning.schedulers import Decision, Leg, Scheduler, create_scheduler
+from ntm_ray.tuning.search import (
+    Exhausted,
+    Observation,
+    SearchAlgorithm,
+    create_search_algorithm,
+)
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, EpochRow, Status, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.journal import Event
     from ntm_ray.tuning.space import Configuration
 
-OBJECTIVE = "validation:total_loss"
-# SageMaker's default configuration, trained the same way, as a yardstick: no part of the search.
-DEFAULTS_TRIAL = "defaults"
+# Of the first configurations the one that is known to do best: it competes, but whatever the
+# scheduler says it trains to its own end. On the plateau that a topic model begins on, ranks say
+# little, and a job should never find less than what is known.
+_FAVOURITE = "0000"
+# What the yardstick trial has of the job: how much is to be learnt, and how long.
 _SHARED_WITH_DEFAULTS = ("num_topics", "epochs", "num_patience_epochs")
-
-EpochRow = dict[str, Any]
-
-
-class Status(StrEnum):
-    """What became of a trial."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    STOPPED_EARLY = "stopped_early"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-
-
-@dataclass
-class Trial:
-    """One configuration with one seed, and what is known of it.
-
-    Attributes:
-        name: Its number in the job, as four digits or more; or `defaults`.
-        configuration: The hyperparameters that were drawn for it.
-        seed: Its own seed.
-        started: When it was proposed, in seconds since 1970.
-        status: What became of it.
-        curve: One row an epoch, with the columns of `epochs.parquet`.
-        saved: The row of the curve whose model is saved: its best so far, as of the last rung.
-        seconds: How long it trained and was validated.
-        error: Why it failed, in one line.
-    """
-
-    name: str
-    configuration: Configuration
-    seed: int
-    started: float
-    status: Status = Status.RUNNING
-    curve: list[EpochRow] = field(default_factory=list)
-    saved: EpochRow | None = None
-    seconds: float = 0.0
-    error: str | None = None
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs it has trained."""
-        return len(self.curve)
-
-    @property
-    def best_loss(self) -> float:
-        """The least `validation:total_loss` of its epochs, nats a word; infinite if none."""
-        losses = (row[OBJECTIVE] for row in self.curve)
-        return min((loss for loss in losses if loss is not None), default=math.inf)
-
-    @property
-    def saved_loss(self) -> float:
-        """The `validation:total_loss` of its saved model, nats a word; infinite if none."""
-        return self.saved[OBJECTIVE] if self.saved else math.inf
 
 
 class Engine:
-    """The state of a job: its trials, and the search algorithm and scheduler that saw them."""
+    """The state of a job: its trials, and the search algorithm and scheduler that saw them.
+
+    Attributes:
+        job: What is searched, and how.
+        trials: All trials by name, the yardstick too.
+        counts: How many trials of the search are in each status.
+        epochs_spent: Epochs trained by the trials of the search.
+        epochs_saved: Epochs of their budget that trials which have ended did not train.
+    """
 
     def __init__(self, job: TuningJob, write: Callable[[Event], None]) -> None:
         """Start with no trials.
@@ -99,20 +61,35 @@ class Engine:
         """
         self.job = job
         self.trials: dict[str, Trial] = {}
+        self.counts: Counter[Status] = Counter()
+        self.epochs_spent = 0
+        self.epochs_saved = 0
         self.algorithm: SearchAlgorithm = create_search_algorithm(
             job.search, job.free_space, job.seed
         )
-        self.scheduler: Scheduler = create_scheduler(job.scheduler, job.epochs)
+        self.scheduler: Scheduler = create_scheduler(
+            job.scheduler, job.epochs, job.free_space, job.seed
+        )
+        self._first = job.free_space.first if job.first_configurations else ()
         self._write = write
+        self._searched: list[Trial] = []
+        self._running = 0
+        self._paused: dict[str, Trial] = {}
+        self._nothing_left_to_propose = False
         self._to_restart: deque[str] = deque()
         self._best: Trial | None = None
 
     # What there is to know
 
     @property
-    def searched(self) -> list[Trial]:
+    def searched(self) -> Sequence[Trial]:
         """The trials of the search, in the order of their proposals."""
-        return [trial for trial in self.trials.values() if trial.name != DEFAULTS_TRIAL]
+        return self._searched
+
+    @property
+    def ended(self) -> int:
+        """How many trials of the search train no further."""
+        return len(self._searched) - self.counts[Status.RUNNING] - self.counts[Status.PAUSED]
 
     @property
     def best(self) -> Trial | None:
@@ -120,11 +97,23 @@ class Engine:
         return self._best
 
     @property
+    def exhausted(self) -> bool:
+        """Whether every trial of the job has been proposed."""
+        return DEFAULTS_TRIAL in self.trials and (
+            self._nothing_left_to_propose or len(self._searched) >= self.job.trials
+        )
+
+    @property
     def is_finished(self) -> bool:
         """Whether every trial of the job has been carried out."""
-        return len(self.trials) == self.job.trials + 1 and not any(
-            trial.status is Status.RUNNING for trial in self.trials.values()
-        )
+        return self.exhausted and not self._running and not self._paused
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `next_trial` may still return a trial, now or after further reports."""
+        if self.scheduler.pauses:
+            return not self.is_finished
+        return bool(self._to_restart) or not self.exhausted
 
     def hyperparameters(self, trial: Trial) -> dict[str, Any]:
         """What a trial trains with, but for `feature_dim`: what is fixed, and what was drawn.
@@ -139,20 +128,54 @@ class Engine:
     # What happens
 
     def next_trial(self) -> Trial | None:
-        """Propose the next trial; None when all have been proposed."""
+        """Say which trial is carried out next: a new one, or a paused one that goes on.
+
+        Returns:
+            A trial, which begins at its `goes_on_from`; None if there is none at present, and,
+            unless `has_more`, none later.
+        """
         if self._to_restart:
             return self.trials[self._to_restart.popleft()]
         if DEFAULTS_TRIAL not in self.trials:
-            name, seed = DEFAULTS_TRIAL, self.job.seed
-            configuration = self.job.default_configuration
-        elif len(self.trials) <= self.job.trials:
-            number = len(self.trials) - 1
-            name = f"{number:04d}"
-            configuration = self.algorithm.propose(name)
-            # A seed of its own for each trial, whoever runs it and when.
-            seed = int(np.random.SeedSequence([self.job.seed, number]).generate_state(1)[0])
-        else:
+            return self._new(DEFAULTS_TRIAL, self.job.default_configuration, self.job.seed)
+        if (
+            (trial := self._next_leg())
+            or (trial := self._propose())
+            or (trial := self._next_leg())
+        ):
+            return trial
+        if self._paused and not self._running:
+            self._let_go(self._record({"event": "let_go", "trials": list(self._paused)}))
+        return None
+
+    def _next_leg(self) -> Trial | None:
+        while leg := self.scheduler.next_leg(exhausted=self.exhausted):
+            event = {"event": "leg", "exhausted": self.exhausted, "trial": leg.trial}
+            event |= {"source": leg.source, "configuration": leg.configuration}
+            trial = self.trials[leg.trial]
+            if self._go_on(self._record(event)):
+                return trial
+        return None
+
+    def _propose(self) -> Trial | None:
+        if self.exhausted:
             return None
+        number = len(self._searched)
+        name = f"{number:04d}"
+        if number < len(self._first):
+            configuration = self._first[number]
+            self.algorithm.adopt(name, configuration)
+        else:
+            try:
+                configuration = self.algorithm.propose(name)
+            except Exhausted:
+                self._exhaust(self._record({"event": "exhausted"}))
+                return None
+        # A seed of its own for each trial, whoever runs it and when.
+        seed = int(np.random.SeedSequence([self.job.seed, number]).generate_state(1)[0])
+        return self._new(name, configuration, seed)
+
+    def _new(self, name: str, configuration: Configuration, seed: int) -> Trial:
         event = {"event": "trial", "trial": name, "configuration": configuration, "seed": seed}
         self._begin(self._record(event))
         return self.trials[name]
@@ -176,7 +199,7 @@ class Engine:
             saved_epoch: The epoch whose model is saved, if any is.
 
         Returns:
-            Whether the trial goes on.
+            Whether the trial goes on; paused or stopped, it gives up its slot.
         """
         trial = self.trials[name]
         if trial.status is not Status.RUNNING:
@@ -197,7 +220,14 @@ class Engine:
         Raises:
             JobError: If an event cannot belong to this job.
         """
-        steps = {"trial": self._resume_trial, "report": self._take_in, "failed": self._give_up}
+        steps = {
+            "trial": self._resume_trial,
+            "leg": self._resume_leg,
+            "report": self._take_in,
+            "failed": self._give_up,
+            "exhausted": self._exhaust,
+            "let_go": self._let_go,
+        }
         for number, event in enumerate(events, start=1):
             if step := steps.get(event["event"]):
                 try:
@@ -220,20 +250,54 @@ class Engine:
         return event
 
     def _begin(self, event: Event) -> None:
-        self.trials[event["trial"]] = Trial(
-            event["trial"], event["configuration"], event["seed"], event["time"]
-        )
+        trial = Trial(event["trial"], event["configuration"], event["seed"], event["time"])
+        self.trials[trial.name] = trial
+        self._running += 1
+        if trial.name != DEFAULTS_TRIAL:
+            self._searched.append(trial)
+            self.counts[Status.RUNNING] += 1
+            self.scheduler.begin(trial.name, trial.configuration)
 
     def _resume_trial(self, event: Event) -> None:
         self._begin(event)
         if event["trial"] != DEFAULTS_TRIAL:
             self.algorithm.adopt(event["trial"], event["configuration"])
 
+    def _go_on(self, event: Event) -> bool:
+        """Begin a trial's next leg, unless the trial has ended since it was paused."""
+        trial = self.trials[event["trial"]]
+        if trial.status is not Status.PAUSED:
+            return False
+        source = self.trials[event["source"] or trial.name]
+        if source.epochs < trial.epochs:
+            raise ValueError(f"trial {source.name} was never where trial {trial.name} is")
+        trial.goes_on_from = source.name, trial.epochs
+        # What was trained until now, it has trained as the other one.
+        trial.curve = source.curve[: trial.epochs]
+        trial.configuration = event["configuration"] or trial.configuration
+        trial.legs += 1
+        self._become(trial, Status.RUNNING)
+        return True
+
+    def _resume_leg(self, event: Event) -> None:
+        leg = self.scheduler.next_leg(exhausted=event["exhausted"])
+        if leg != Leg(event["trial"], event["source"], event["configuration"]):
+            raise ValueError("the scheduler names another trial")
+        self._go_on(event)
+
+    def _exhaust(self, event: Event) -> None:  # noqa: ARG002 - as every step
+        self._nothing_left_to_propose = True
+
+    def _let_go(self, event: Event) -> None:
+        for name in event["trials"]:
+            self._end(self.trials[name], Status.STOPPED_EARLY)
+
     def _take_in(self, event: Event) -> Decision:
         trial = self.trials[event["trial"]]
         competes = trial.name != DEFAULTS_TRIAL
         trial.curve += event["epochs"]
         trial.seconds += sum(row["seconds"] for row in event["epochs"])
+        self.epochs_spent += len(event["epochs"]) * competes
         diverged = event["stop_reason"] == "diverged"
         if event["saved_epoch"] is not None:
             saved = trial.curve[event["saved_epoch"] - 1]
@@ -249,22 +313,52 @@ class Engine:
                 loss = math.inf if worst else row[OBJECTIVE]
                 seen = Observation(trial.configuration, row["epoch"], loss, finished=False)
                 self.algorithm.tell(trial.name, seen)
-                if self.scheduler.decide(trial.name, row["epoch"], loss) is Decision.STOP:
+                decision = self.scheduler.decide(trial.name, row["epoch"], loss)
+                if self._is_favourite(trial) and math.isfinite(loss):
+                    continue
+                if decision is Decision.STOP:
                     self._end(trial, Status.DIVERGED if diverged else Status.STOPPED_EARLY)
                     return Decision.STOP
+                if decision is Decision.PAUSE and event["stop_reason"] is None:
+                    self._pause(trial, row["epoch"])
+                    return Decision.PAUSE
         if event["stop_reason"] is None:
             return Decision.CONTINUE
         self._end(trial, Status.DIVERGED if diverged else Status.FINISHED)
         return Decision.STOP
 
-    def _end(self, trial: Trial, status: Status) -> None:
+    def _is_favourite(self, trial: Trial) -> bool:
+        # Schedulers that let trials take over from each other give none up: to be paused with
+        # all the others is no harm, and to be missing among them is.
+        return bool(self._first) and trial.name == _FAVOURITE and not self.scheduler.takes_over
+
+    def _pause(self, trial: Trial, epoch: int) -> None:
+        # It goes on from the state of this epoch; what was trained beyond it comes again.
+        self.epochs_spent -= trial.epochs - epoch
+        del trial.curve[epoch:]
+        self._become(trial, Status.PAUSED)
+
+    def _become(self, trial: Trial, status: Status) -> None:
+        self._running += (status is Status.RUNNING) - (trial.status is Status.RUNNING)
+        if trial.name != DEFAULTS_TRIAL:
+            self.counts[trial.status] -= 1
+            self.counts[status] += 1
+        self._paused.pop(trial.name, None)
         trial.status = status
+        if status is Status.PAUSED:
+            self._paused[trial.name] = trial
+
+    def _end(self, trial: Trial, status: Status) -> None:
+        self._become(trial, status)
         if trial.name == DEFAULTS_TRIAL:
             return
-        loss = math.inf if status is Status.DIVERGED else trial.best_loss
+        self.epochs_saved += self.job.epochs - trial.epochs
+        worst = status in (Status.DIVERGED, Status.FAILED)
+        loss = math.inf if worst else trial.best_loss
         if status is not Status.STOPPED_EARLY:
             # One that ended by itself competes at the rungs above with what it reached, and one
-            # that diverged as the worst; else the rungs would know only those that lived on.
+            # that diverged or failed as the worst; else the rungs would know only those that
+            # lived on, and a scheduler that waits for a rung to fill would wait for ever.
             for rung in self.scheduler.rungs:
                 if rung > trial.epochs:
                     self.scheduler.decide(trial.name, rung, loss)
@@ -274,7 +368,4 @@ class Engine:
     def _give_up(self, event: Event) -> None:
         trial = self.trials[event["trial"]]
         trial.error = event["error"]
-        trial.status = Status.FAILED
-        if trial.name != DEFAULTS_TRIAL:
-            seen = Observation(trial.configuration, trial.epochs, math.inf, finished=True)
-            self.algorithm.tell(trial.name, seen)
+        self._end(trial, Status.FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import time
@@ -12,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ntm_ray.corpus import Corpus
-from ntm_ray.corpus.atomic import replacing
+from ntm_ray.corpus.atomic import replacing, replacing_folder
 from ntm_ray.errors import JobError
-from ntm_ray.model import load_model, save_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,11 @@ class JobFolder:
     def models(self) -> Path:
         """Where trials put their best models until it is known who wins."""
         return self.ray / "models"
+
+    @property
+    def states(self) -> Path:
+        """Where trials put what they go on from after a pause."""
+        return self.ray / "states"
 
     @property
     def log(self) -> Path:
@@ -158,13 +163,37 @@ class JobFolder:
         """Where a trial puts its best model."""
         return self.models / trial
 
+    def trial_state(self, trial: str, epoch: int) -> Path:
+        """Where a trial puts its state of an epoch."""
+        return self.states / trial / str(epoch)
+
     def keep_as_best(self, trial: str) -> None:
         """Make a trial's saved model the content of `best/`, all at once."""
-        save_model(load_model(self.trial_model(trial)), self.best)
+        with replacing_folder(self.best) as new:
+            for file in self.trial_model(trial).iterdir():
+                try:
+                    os.link(file, new / file.name)
+                except OSError:  # not every file system has links
+                    shutil.copyfile(file, new / file.name)
 
     def drop_model(self, trial: str) -> None:
         """Remove the model of a trial that is out of the race."""
         shutil.rmtree(self.trial_model(trial), ignore_errors=True)
+
+    def drop_states(self, trial: str, but: int | None = None) -> None:
+        """Remove the states of a trial, all or those of other epochs than `but`."""
+        for state in self.states.joinpath(trial).glob("*"):
+            if state.name != str(but):
+                shutil.rmtree(state, ignore_errors=True)
+
+    def drop_state(self, trial: str, epoch: int) -> None:
+        """Remove the state of one epoch of a trial, if it is there."""
+        shutil.rmtree(self.trial_state(trial, epoch), ignore_errors=True)
+
+    def drop_all_trials(self) -> None:
+        """Remove models and states of single trials: the job is done."""
+        for folder in (self.models, self.states):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _new_name(storage: Path, corpus: str) -> str:

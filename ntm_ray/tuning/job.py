@@ -18,6 +18,7 @@ from pydantic import (
     InstanceOf,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -25,10 +26,12 @@ from pydantic import (
 from ntm_ray._version import __version__
 from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
 from ntm_ray.errors import JobError, NtmRayError, first_complaint
-from ntm_ray.model import PRECISIONS, Hyperparameters
-from ntm_ray.tuning.names import check_name
-from ntm_ray.tuning.schedulers import SCHEDULERS
-from ntm_ray.tuning.search import SEARCH_ALGORITHMS
+from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.precision import PRECISIONS
+from ntm_ray.tuning.handed_over import HandedOver, put_back
+from ntm_ray.tuning.names import Chosen, Registry
+from ntm_ray.tuning.schedulers import SCHEDULERS, create_scheduler
+from ntm_ray.tuning.search import SEARCH_ALGORITHMS, create_search_algorithm
 from ntm_ray.tuning.space import Configuration, SearchSpace
 from ntm_ray.tuning.yaml_file import read_yaml
 
@@ -41,6 +44,17 @@ DEFAULT_TOPICS = 20
 DEFAULT_EPOCHS = 81
 MOST_DEFAULT_SLOTS = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _may_be_wrong(choice: str | Chosen | HandedOver, registry: Registry) -> bool:
+    """Whether something must be made once to see that it can be: ours, as it comes, can.
+
+    Importing takes time that a job has better use for, and an object serves only once.
+    """
+    if isinstance(choice, HandedOver):
+        return False
+    named = registry.named(choice if isinstance(choice, str) else choice.name)
+    return isinstance(choice, Chosen) or not named.is_ours or bool(named.entry.extras)
 
 
 def _cores() -> int:
@@ -61,8 +75,12 @@ class TuningJob(BaseModel):
             `num_patience_epochs` more than `epochs`, which turns a trial's own early stopping
             off: which trials go on is the scheduler's business, and the plateau that a topic
             model begins on looks like an end. `feature_dim` is the corpus's.
-        search: The name of a search algorithm.
-        scheduler: The name of a scheduler.
+        first_configurations: Whether the search space's `first` configurations are tried first,
+            the very first of them to its end, whatever the scheduler says.
+        search: A search algorithm: its name, a name with options as in
+            `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
+        scheduler: A scheduler: its name, a name with options, or a
+            `ray.tune.schedulers.TrialScheduler` as it is.
         trials: How many configurations are tried.
         slots: How many trials train at a time. Default: one a core, but no more than eight, since
             each is a process that holds Ray and torch in memory.
@@ -86,8 +104,9 @@ class TuningJob(BaseModel):
     search_space: SearchSpace = Field(default="focused", validate_default=True)
     # After the space: what is searched gets no default here.
     hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
-    search: str = "tpe"
-    scheduler: str = "asha"
+    first_configurations: bool = True
+    search: str | Chosen | HandedOver = "tpe"
+    scheduler: str | Chosen | HandedOver = "asha"
     trials: int = Field(default=40, ge=1)
     slots: int = Field(default_factory=lambda: min(_cores(), MOST_DEFAULT_SLOTS), ge=1)
     threads: int = Field(default=1, ge=1)
@@ -138,6 +157,28 @@ class TuningJob(BaseModel):
         values = Hyperparameters.parse({"feature_dim": 1} | given).to_json_dict()
         return {n: values[n] for n in values if n in fixed or (n in given and n not in searched)}
 
+    @field_validator("search", "scheduler", mode="before")
+    @classmethod
+    def _is_chosen(cls, choice: object, info: ValidationInfo) -> object:
+        if isinstance(choice, str | Chosen | HandedOver):
+            return choice
+        if isinstance(choice, Mapping):
+            if "object" in choice:
+                raise ValueError(
+                    f"{str(choice['object']).rpartition('.')[2]} was an object in Python, which a "
+                    f"file cannot hold; TuningJob.resume(folder, {info.field_name}=...) takes it "
+                    "again, or write a name"
+                )
+            chosen = Chosen.parse(choice)
+            return chosen if chosen.options else chosen.name
+        handed_over = HandedOver(choice)
+        handed_over.check(info.field_name)
+        return handed_over
+
+    @field_serializer("search", "scheduler")
+    def _as_said(self, choice: str | Chosen | HandedOver) -> str | dict[str, Any]:
+        return choice if isinstance(choice, str) else choice.to_yaml_dict()
+
     @field_validator("name", mode="after")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:
@@ -174,10 +215,12 @@ class TuningJob(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> TuningJob:
-        check_name("search algorithm", self.search, SEARCH_ALGORITHMS)
-        check_name("scheduler", self.scheduler, SCHEDULERS)
         if "epochs" not in self.hyperparameters:
             raise JobError("search_space: epochs cannot be searched; it is what the trials share")
+        if _may_be_wrong(self.search, SEARCH_ALGORITHMS):
+            create_search_algorithm(self.search, self.free_space, self.seed)
+        if _may_be_wrong(self.scheduler, SCHEDULERS):
+            create_scheduler(self.scheduler, self.epochs, self.free_space, self.seed)
         return self
 
     @property
@@ -214,8 +257,21 @@ class TuningJob(BaseModel):
         return run_job(self, observer)
 
     @staticmethod
-    def resume(folder: str | Path, observer: Observer | None = None) -> TuningResult:
+    def resume(
+        folder: str | Path,
+        observer: Observer | None = None,
+        *,
+        search: object = None,
+        scheduler: object = None,
+    ) -> TuningResult:
         """Go on with the job of a job folder; what is finished stays as it is.
+
+        Args:
+            folder: The job folder.
+            observer: Told of progress.
+            search: A new Searcher of Ray's, made like the one that the job began with, where it
+                began with one: a job file cannot hold it.
+            scheduler: The same for a TrialScheduler.
 
         Raises:
             JobError: If the folder is not a job folder, or another process works on it.
@@ -223,7 +279,10 @@ class TuningJob(BaseModel):
         """
         from ntm_ray.tuning.driver import resume_job
 
-        return resume_job(Path(folder), observer)
+        objects = {"search": search, "scheduler": scheduler}
+        return resume_job(
+            Path(folder), observer, {name: one for name, one in objects.items() if one is not None}
+        )
 
     def to_yaml(self) -> str:
         """Return the text of `job.yaml`: every field, defaults included."""
@@ -239,8 +298,13 @@ class TuningJob(BaseModel):
         return header + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def read(cls, path: str | Path) -> TuningJob:
+    def read(cls, path: str | Path, objects: Mapping[str, object] | None = None) -> TuningJob:
         """Read a job file; a relative path of a corpus is looked for beside it first.
+
+        Args:
+            path: The file.
+            objects: What stands for `search` or `scheduler` where the job was begun with an
+                object of Ray's, which the file only names.
 
         Raises:
             JobError: With the file, the field and what would be right.
@@ -253,6 +317,8 @@ class TuningJob(BaseModel):
         if isinstance(corpus, str) and corpus not in CORPORA and (path.parent / corpus).exists():
             content["corpus"] = str(path.parent / corpus)
         try:
+            for field, thing in (objects or {}).items():
+                content[field] = put_back(field, content.get(field), thing)
             return cls(**{str(name): value for name, value in content.items()})
         except NtmRayError as error:
             raise JobError(f"{path}: {error}") from None

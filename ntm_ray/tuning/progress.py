@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ntm_ray.tuning.engine import Engine, Status
+from ntm_ray.tuning.trial_record import OUTCOMES, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.job import TuningJob
 
 
@@ -20,7 +21,8 @@ class Progress:
 
     Attributes:
         trials: How many trials the job has.
-        running: How many are training; `outcomes`: how many ended, by how.
+        running: How many are training; `paused`: how many wait to go on; `outcomes`: how many
+            ended, by how.
         epochs_spent: Epochs trained by the trials of the search so far.
         epochs_saved: Epochs that the trials which have ended did not train of their budget.
         best_trial: Name, `best_loss` (nats a word) and `best_configuration` of the best so far.
@@ -37,6 +39,7 @@ class Progress:
     best_configuration: dict[str, Any] | None
     seconds: float
     seconds_left: float | None
+    paused: int = 0
 
     @property
     def ended(self) -> int:
@@ -46,20 +49,17 @@ class Progress:
     @classmethod
     def of(cls, engine: Engine, seconds: float, ended_before: int) -> Progress:
         """Look at an engine `seconds` into a session that began with `ended_before` ended."""
-        trials = engine.searched
-        ended = [trial for trial in trials if trial.status is not Status.RUNNING]
-        outcomes: dict[Status, int] = {}
-        for trial in ended:
-            outcomes[trial.status] = outcomes.get(trial.status, 0) + 1
-        here = len(ended) - ended_before
-        left = engine.job.trials - len(ended)
+        here = engine.ended - ended_before
+        left = engine.job.trials - engine.ended
         best = engine.best
+        outcomes = {status: engine.counts[status] for status in OUTCOMES if engine.counts[status]}
         return cls(
             trials=engine.job.trials,
-            running=len(trials) - len(ended),
+            running=engine.counts[Status.RUNNING],
+            paused=engine.counts[Status.PAUSED],
             outcomes=outcomes,
-            epochs_spent=sum(trial.epochs for trial in trials),
-            epochs_saved=sum(engine.job.epochs - trial.epochs for trial in ended),
+            epochs_spent=engine.epochs_spent,
+            epochs_saved=engine.epochs_saved,
             best_trial=best.name if best else None,
             best_loss=best.saved_loss if best else None,
             best_configuration=best.configuration if best else None,

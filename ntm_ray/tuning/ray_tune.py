@@ -1,54 +1,46 @@
-"""Ray Tune carries the trials out: the search engine's steps in the shapes Ray Tune asks for.
+"""Ray Tune carries the trials out: it starts the slots, places them, and starts them again.
 
-Nothing is decided here. Ray Tune's own persistence is not used: a job is resumed from its
-journal (`ntm_ray.tuning.journal`), which, unlike Ray's pickles, is exact and safe to open.
+What Ray Tune calls a trial is here a slot (`ntm_ray.tuning.slot`) that trains one of our trials
+after the other: its controller, whose work and memory grow with the number of its trials, has few
+of them however many ours are, and a new trial costs one message. Nothing is decided here. Ray
+Tune's own persistence is not used: a job is resumed from its journal (`ntm_ray.tuning.journal`),
+which, unlike Ray's pickles, is exact and safe to open.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import signal
 import threading
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from ntm_ray.errors import JobError, NtmRayError
-from ntm_ray.tuning.engine import OBJECTIVE
+from ntm_ray.errors import JobError, ModelFolderError, NtmRayError
+from ntm_ray.tuning.assignment import TrialSetting
 from ntm_ray.tuning.schedulers import Decision
-from ntm_ray.tuning.trial import NTMTrial, TrialSetting
+from ntm_ray.tuning.slot import FAULT, REPORT, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.assignment import Assignment, Report
     from ntm_ray.tuning.folder import JobFolder
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
 
-# A trial is started again this often after its process died; a fault of the configuration itself
+# A trial is begun again this often after its process died; a fault of the configuration itself
 # shows as divergence, not as a dead process.
 MAX_FAILURES = 2
-_ENVIRONMENT = {
-    # Ray's own loggers cost the driver time at each report; the job folder has the results.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The journal is what a job is resumed from.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # The newer output engine prints a box even when it is told to be silent.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 
 
 def run_trials(
@@ -74,37 +66,32 @@ def run_trials(
     cpus = ray.cluster_resources().get("CPU", 0)  # type: ignore[no-untyped-call]
     if cpus < job.threads:
         raise JobError(f"threads = {job.threads}: Ray has {cpus:g} CPUs here; give at most that")
+    engine = session.engine
     setting = TrialSetting(
-        rungs=frozenset(session.engine.scheduler.rungs),
+        rungs=frozenset(engine.scheduler.rungs),
         threads=job.threads,
         device=job.device,
         precision=job.precision,
         models=folder.models,
+        states=folder.states,
     )
-    trainable = tune.with_resources(
-        tune.with_parameters(NTMTrial, corpus=corpus, setting=setting),
-        {"cpu": job.threads, "gpu": _gpus_per_trial(job)},
-    )
-    names: dict[str, str] = {}
+    assigner = _Assigner(session, ray.put(corpus), setting, interrupted)
+    resources = {"cpu": job.threads, "gpu": _gpus_per_slot(job)}
     try:
-        tune.run(
-            trainable,
-            name="tune",
-            storage_path=str(folder.ray),
-            num_samples=-1,
-            search_alg=_Proposals(session, names, interrupted),
-            scheduler=_Reports(session, names),
-            callbacks=[_Watch(session, names)],
-            stop=_Interrupted(interrupted),
-            metric=OBJECTIVE,
-            mode="min",
-            max_concurrent_trials=job.slots,
-            reuse_actors=True,
-            max_failures=MAX_FAILURES,
-            raise_on_failed_trial=False,
-            trial_dirname_creator=lambda trial: trial.config["trial"],
-            verbose=0,
-        )
+        with _actors_of(Slot):
+            tune.run(
+                tune.with_resources(_SlotForTune, resources),
+                name="tune",
+                storage_path=str(folder.ray),
+                num_samples=min(job.slots, job.trials + 1 - engine.ended),
+                scheduler=assigner,
+                callbacks=[_Watch(session, assigner)],
+                stop=_Interrupted(interrupted),
+                max_failures=-1,  # counted for each of our trials instead, by `process_died`
+                raise_on_failed_trial=False,
+                trial_dirname_creator=lambda trial: f"slot-{trial.trial_id}",
+                verbose=0,
+            )
     except TuneError as error:
         # What goes wrong in the session, a full disk for one, comes wrapped in a traceback.
         if (cause := _cause(error)) is None:
@@ -112,58 +99,24 @@ def run_trials(
         raise cause from None
 
 
-@contextlib.contextmanager
-def local_ray(job: TuningJob, log: Path) -> Iterator[None]:
-    """Start a private Ray on this machine, without dashboard, and end it afterwards.
+class _SlotForTune(Slot, tune.Trainable):  # type: ignore[misc]  # it asks for less
+    """A slot as what Ray Tune's driver takes for a trainable."""
 
-    A Ray that the program has started already is used as it is, and left running. What Ray has
-    to say goes to the file `log`.
+
+@contextlib.contextmanager
+def _actors_of(cls: type) -> Iterator[None]:
+    """Have Ray Tune make actors of a class that is none of its own, for a while.
+
+    It makes them of the trainable, so that each process would import Ray Tune, and asks for
+    processes with environment variables of their own, which are never among those that wait.
     """
-    with _environment(_ENVIRONMENT), _logging_to(log):
-        if ray.is_initialized():
-            yield
-            return
-        # "local", so that no RAY_ADDRESS in the environment joins a cluster by accident.
-        ray.init(
-            address="local",
-            num_cpus=job.slots * job.threads,
-            include_dashboard=False,
-            log_to_driver=False,
-        )
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    actor_class: Any = ray.remote(cls)
+    before = _ActorClassCache.get
+    _ActorClassCache.get = lambda _, __: actor_class  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _logging_to(file: Path) -> Iterator[None]:
-    """Send what Ray logs to a file, and nowhere else, for a while."""
-    logger = logging.getLogger("ray")
-    before = logger.handlers, logger.propagate
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.handlers, logger.propagate = [handler], False
-    try:
-        yield
-    finally:
-        logger.handlers, logger.propagate = before
-        handler.close()
+        _ActorClassCache.get = before  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -204,7 +157,7 @@ class _Interrupted(Stopper):
         return {}  # Ray pickles it with its own state, which is never read again
 
 
-def _gpus_per_trial(job: TuningJob) -> float:
+def _gpus_per_slot(job: TuningJob) -> float:
     gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
     if job.device == "cuda" and not gpus:
         raise JobError("device = 'cuda': Ray sees no GPU here; use auto or cpu")
@@ -216,63 +169,98 @@ def _gpus_per_trial(job: TuningJob) -> float:
     return min(1.0, int(gpus / job.slots * 10_000) / 10_000)
 
 
-class _Proposals(Searcher):
-    """Hands the engine's trials to Ray Tune, and their ends to the engine."""
+@dataclass
+class _Slot:
+    """What a slot is at, as the driver knows it.
+
+    Attributes:
+        trial: The trial that it was assigned last, until that has ended or paused.
+        failures_before: How often its process had died before it was assigned that trial.
+        starts: How often its process has been started since its last result.
+        is_new: Whether its process has not been given the corpus yet.
+    """
+
+    trial: str | None = None
+    failures_before: int = 0
+    starts: int = 0
+    is_new: bool = True
+
+
+class _Assigner(FIFOScheduler):
+    """Hands the reports of slots to the session, and the session's trials to slots."""
 
     def __init__(
-        self, session: Session, names: dict[str, str], interrupted: threading.Event
+        self,
+        session: Session,
+        corpus: ray.ObjectRef[Corpus],
+        setting: TrialSetting,
+        interrupted: threading.Event,
     ) -> None:
-        super().__init__(metric=OBJECTIVE, mode="min")
-        self._session = session
-        self._names = names
-        self._interrupted = interrupted
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        trial = None if self._interrupted.is_set() else self._session.next_trial()
-        if trial is None:
-            return str(Searcher.FINISHED)  # the base class's type does not know its own word
-        self._names[trial_id] = trial.name
-        hyperparameters = self._session.engine.hyperparameters(trial)
-        return {"trial": trial.name, "hyperparameters": hyperparameters, "seed": trial.seed}
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        if result is not None and not error:
-            self._session.report(self._names[trial_id], result)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the journal has it."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing: jobs are resumed from the journal."""
-
-
-class _Reports(FIFOScheduler):
-    """Hands reports of running trials to the engine, and its decisions to Ray Tune."""
-
-    def __init__(self, session: Session, names: dict[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._session = session
-        self._names = names
+        self._equipment = corpus, setting
+        self._interrupted = interrupted
+        self._slots: defaultdict[str, _Slot] = defaultdict(_Slot)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
-        decision = self._session.report(self._names[trial.trial_id], result)
-        return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)
+        slot = self._slots[trial.trial_id]
+        slot.starts = 0
+        if FAULT in result:
+            raise ModelFolderError(result[FAULT])
+        assignment: Assignment | None
+        report: Report | None = result[REPORT]
+        if report is not None:
+            if self._session.report(report) is Decision.CONTINUE:
+                return str(TrialScheduler.CONTINUE)
+            slot.trial = None
+        if self._interrupted.is_set():
+            return str(TrialScheduler.STOP)
+        if slot.trial is not None:
+            # It asks for work and has some: its process has died, and was started again.
+            assignment = self._session.assignment(slot.trial)
+        else:
+            assignment = self._session.next_assignment()
+            if assignment is None and not self._session.engine.has_more:
+                return str(TrialScheduler.STOP)
+            if assignment is not None:
+                slot.trial, slot.failures_before = assignment.trial, trial.num_failures
+        # Calls of an actor are carried out in their order, so these are before Ray Tune's next.
+        actor = trial.temporary_state.ray_actor
+        if slot.is_new:
+            actor.equip.remote(*self._equipment)
+            slot.is_new = False
+        actor.assign.remote(assignment)
+        return str(TrialScheduler.CONTINUE)
+
+    def process_died(self, ray_trial: Any) -> None:
+        """Take note that a slot's process has died, or raised an error, and is started again.
+
+        Raises:
+            JobError: If processes do not come to life at all.
+        """
+        slot = self._slots[ray_trial.trial_id]
+        error = _last_line(ray_trial.error_file)
+        if slot.trial and ray_trial.num_failures - slot.failures_before > MAX_FAILURES:
+            self._session.fail(slot.trial, error)
+            slot.trial = None
+        slot.is_new = True
+        slot.starts += 1
+        if slot.starts > MAX_FAILURES + 1:
+            raise JobError(f"the processes that train do not start: {error}")
 
 
 class _Watch(tune.Callback):
-    """Looks in on Ray Tune's loop: to show progress, to stop, to hear of failures."""
+    """Looks in on Ray Tune's loop: to show progress, and to hear of processes that died."""
 
-    def __init__(self, session: Session, names: dict[str, str]) -> None:
+    def __init__(self, session: Session, assigner: _Assigner) -> None:
         self._session = session
-        self._names = names
+        self._assigner = assigner
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
         self._session.tell_observer()
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
-        self._session.fail(self._names[trial.trial_id], _last_line(trial.error_file))
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        self._assigner.process_died(trial)
 
 
 def _last_line(error_file: str | None) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ntm_ray.model import NTM
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine, Status
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OUTCOMES, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
 
-OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
+    from ntm_ray.model import NTM
+    from ntm_ray.tuning.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class BestTrial:
 
     def model(self, device: str = "cpu") -> NTM:
         """Load the model as it was at its best epoch."""
+        from ntm_ray.model import NTM
+
         return NTM.load(self.folder, device=device)
 
 
@@ -99,11 +101,8 @@ class TuningResult:
                 if defaults and defaults.status is Status.FINISHED
                 else None,
             },
-            outcomes={
-                outcome: sum(trial.status is outcome for trial in engine.searched)
-                for outcome in OUTCOMES
-            },
-            epochs_spent=sum(trial.epochs for trial in engine.searched),
+            outcomes={outcome: engine.counts[outcome] for outcome in OUTCOMES},
+            epochs_spent=engine.epochs_spent,
             wall_seconds=wall_seconds,
             folder=folder,
             interrupted=not engine.is_finished,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, OBJECTIVE, Engine, Status, Trial
+from ntm_ray.tuning.assignment import Assignment, Report
 from ntm_ray.tuning.progress import Observer, Progress
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.tables import epochs_table, trials_table
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
 
 if TYPE_CHECKING:
+    from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
 
 # The tables are written as a whole, so a job with many trials must do it more and more rarely.
 SHARE_OF_TIME_FOR_TABLES = 0.02
-# Counting trials for the observer costs time that grows with their number; people read slowly.
+# People read slowly, and showing them something costs time.
 OBSERVER_SECONDS = 0.2
 
 
@@ -30,25 +33,44 @@ class Session:
         self._feature_dim = feature_dim
         self._observer = observer
         self._begun = time.monotonic()
-        self._ended_before = self._ended()
+        self._ended_before = engine.ended
         self._next_tables = 0.0
         self._next_update = 0.0
 
-    def next_trial(self) -> Trial | None:
-        """The next trial to carry out, if there is one left."""
-        return self.engine.next_trial()
+    def next_assignment(self) -> Assignment | None:
+        """The next trial to carry out, if there is one at present."""
+        trial = self.engine.next_trial()
+        return self.assignment(trial.name) if trial is not None else None
 
-    def report(self, name: str, result: dict[str, Any]) -> Decision:
-        """Take in what `NTMTrial.step` returned; says whether the trial goes on."""
-        before = self.engine.best
-        self._keep_best(name, result)
-        decision = self.engine.report(
-            name,
-            result["rows"],
-            stop_reason=result["stop_reason"],
-            saved_epoch=result["saved_epoch"],
+    def assignment(self, name: str) -> Assignment:
+        """What a slot needs to know of a trial that begins, or begins again."""
+        trial, best = self.engine.trials[name], self.engine.best
+        if trial.name == DEFAULTS_TRIAL:
+            save_below = -math.inf  # a yardstick's model is not looked at
+        else:
+            save_below = best.saved_loss if best is not None else math.inf
+        return Assignment(
+            trial=name,
+            hyperparameters=self.engine.hyperparameters(trial),
+            seed=trial.seed,
+            save_below=save_below,
+            keep_states=trial.name != DEFAULTS_TRIAL and self.engine.scheduler.pauses,
+            state=self._folder.trial_state(*trial.goes_on_from) if trial.goes_on_from else None,
         )
-        self._drop_losers(self.engine.trials[name], before)
+
+    def report(self, report: Report) -> Decision:
+        """Take in what a trial reports; says whether it goes on."""
+        before = self.engine.best
+        self._keep_best(report)
+        decision = self.engine.report(
+            report.trial,
+            report.rows,
+            stop_reason=report.stop_reason,
+            saved_epoch=report.saved_epoch,
+        )
+        trial = self.engine.trials[report.trial]
+        self._drop_models(trial, before)
+        self._drop_states(trial)
         if decision is Decision.STOP and time.monotonic() > self._next_tables:
             self.write_tables()
         self.tell_observer()
@@ -57,7 +79,8 @@ class Session:
     def fail(self, name: str, error: str) -> None:
         """Take note that a trial cannot be carried out."""
         self.engine.fail(name, error)
-        self._drop_losers(self.engine.trials[name])
+        self._drop_models(self.engine.trials[name], self.engine.best)
+        self._drop_states(self.engine.trials[name])
         self.tell_observer()
 
     def tell_observer(self) -> None:
@@ -83,27 +106,53 @@ class Session:
         self._folder.write_tables(
             trials_table(trials, fixed, self._feature_dim), epochs_table(trials)
         )
+        self._drop_states_below_all()
         now = time.monotonic()
         self._next_tables = now + (now - begun) / SHARE_OF_TIME_FOR_TABLES
 
-    def _keep_best(self, name: str, result: dict[str, Any]) -> None:
+    def _keep_best(self, report: Report) -> None:
         # Before the journal says so: killed in between, the journal still has the trial running,
         # and a resumed job trains it again and comes to the same model.
-        if result["saved_epoch"] is None or name == DEFAULTS_TRIAL:
+        if report.saved_epoch is None or report.trial == DEFAULTS_TRIAL:
             return
-        trial = self.engine.trials[name]
+        trial = self.engine.trials[report.trial]
         if trial.status is not Status.RUNNING:
             return
-        rows = {row["epoch"]: row for row in trial.curve + result["rows"]}
+        rows = {row["epoch"]: row for row in trial.curve + report.rows}
         best = self.engine.best
-        if best is None or rows[result["saved_epoch"]][OBJECTIVE] < best.saved_loss:
-            self._folder.keep_as_best(name)
+        if best is None or rows[report.saved_epoch][OBJECTIVE] < best.saved_loss:
+            self._folder.keep_as_best(report.trial)
 
-    def _drop_losers(self, *trials: Trial | None) -> None:
-        # The best trial's own copy stays: best/ can be made again of it after a kill.
-        for trial in trials:
-            if trial not in (None, self.engine.best) and trial.status is not Status.RUNNING:
-                self._folder.drop_model(trial.name)
+    def _drop_models(self, trial: Trial, before: Trial | None) -> None:
+        # What is not the best now can never be. The best trial's own copy stays: best/ can be
+        # made again of it after a kill.
+        best = self.engine.best
+        if trial is not best and (trial.saved is not None or trial.ended):
+            self._folder.drop_model(trial.name)
+        # One that runs may have saved a better model just now; its own report will say.
+        if before is not None and before is not best and before.status is not Status.RUNNING:
+            self._folder.drop_model(before.name)
 
-    def _ended(self) -> int:
-        return sum(trial.status is not Status.RUNNING for trial in self.engine.searched)
+    def _drop_states(self, trial: Trial) -> None:
+        scheduler = self.engine.scheduler
+        if not scheduler.pauses or scheduler.takes_over:
+            return
+        kept: int | None = None
+        if trial.status is Status.PAUSED:
+            kept = trial.epochs
+        elif not trial.ended and trial.goes_on_from is not None:
+            kept = trial.goes_on_from[1]
+        self._folder.drop_states(trial.name, but=kept)
+
+    def _drop_states_below_all(self) -> None:
+        """Remove states that no trial can take over any more: all are beyond their epochs."""
+        live = [trial for trial in self.engine.trials.values() if not trial.ended]
+        if not self.engine.scheduler.takes_over or not self.engine.exhausted or not live:
+            return
+        least = min(
+            trial.goes_on_from[1] if trial.goes_on_from else trial.epochs for trial in live
+        )
+        for trial in self.engine.searched:
+            for rung in self.engine.scheduler.rungs:
+                if rung < least:
+                    self._folder.drop_state(trial.name, rung)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ntm_ray.errors import HyperparameterError, SearchSpaceError
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -180,6 +180,8 @@ class SearchSpace(BaseModel):
         parameters: In order; a parameter's `when` names one that stands before it. A name may
             stand several times under conditions that exclude each other: the learning rate has
             another range for each optimizer.
+        first: Configurations of the space that are known to do well, tried before a search
+            algorithm proposes any; see `TuningJob.first_configurations`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -187,6 +189,17 @@ class SearchSpace(BaseModel):
     name: str
     description: str = ""
     parameters: tuple[Parameter, ...]
+    first: tuple[Configuration, ...] = ()
+
+    @model_validator(mode="after")
+    def _first_lie_in_the_space(self) -> Self:
+        for configuration in self.first:
+            if not self.contains(configuration):
+                raise ValueError(
+                    f"first: {configuration} is no configuration of this space; each must hold "
+                    "exactly the parameters that are active, within their ranges"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits_the_ntm(self) -> Self:
@@ -261,7 +274,8 @@ class SearchSpace(BaseModel):
         """Return the space that is left when some hyperparameters are fixed.
 
         A parameter whose condition a fixed value rules out is gone; one whose condition a fixed
-        value fulfils is unconditional.
+        value fulfils is unconditional. Of the first configurations those are left that have the
+        fixed values where conditions depend on them, each once.
         """
         left: list[Parameter] = []
         for parameter in self.parameters:
@@ -269,7 +283,18 @@ class SearchSpace(BaseModel):
             if parameter.name in fixed or (decided and not parameter.is_active(decided)):
                 continue
             left.append(parameter.model_copy(update={"when": {}}) if decided else parameter)
-        return self.model_copy(update={"parameters": tuple(left)})
+        space = self.model_copy(update={"parameters": tuple(left), "first": ()})
+        controllers = {name for parameter in self.parameters for name in parameter.when}
+        first: list[Configuration] = []
+        for configuration in self.first:
+            rest = {name: configuration[name] for name in configuration if name not in fixed}
+            agrees = all(
+                configuration.get(name, fixed[name]) == fixed[name]
+                for name in controllers & fixed.keys()
+            )
+            if agrees and rest and rest not in first and space.contains(rest):
+                first.append(rest)
+        return space.model_copy(update={"first": tuple(first)})
 
     def sample(self, generator: np.random.Generator) -> Configuration:
         """Draw a configuration: each active parameter independently, evenly on its scale."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ntm_ray.model import Hyperparameters
-from ntm_ray.tuning.engine import OBJECTIVE
+from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ntm_ray.tuning.engine import Trial
+    from ntm_ray.tuning.trial_record import Trial
 
 LOSSES = ("total_loss", "recons_loss", "kld")
 _HYPERPARAMETER_TYPES = {
@@ -79,5 +79,15 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
 
 def epochs_table(trials: Iterable[Trial]) -> pa.Table:
     """Return one row a trial and epoch: losses in nats a word, seconds, documents a second."""
-    rows = [{"trial": trial.name} | row for trial in trials for row in trial.curve]
-    return pa.Table.from_pylist(rows, schema=EPOCHS_SCHEMA)
+    trials = list(trials)
+    # By column: a job of thousands of trials has no use for a second copy of its rows.
+    columns: list[list[Any]] = [[trial.name for trial in trials for _ in trial.curve]]
+    columns += [
+        [row.get(name) for trial in trials for row in trial.curve]
+        for name in EPOCHS_SCHEMA.names[1:]
+    ]
+    arrays = [
+        pa.array(values, type=kind)
+        for values, kind in zip(columns, EPOCHS_SCHEMA.types, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=EPOCHS_SCHEMA)

@@ -1,19 +1,13 @@
-"""Whole tuning jobs on a real, private Ray: what they leave behind, and how they are cut short.
+"""A whole tuning job on a real, private Ray: what it leaves behind.
 
-Ray takes seconds to start, so one job serves most tests, and one that is cut twice the others.
+Ray takes seconds to start, so one job serves all tests.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,46 +15,12 @@ import torch
 
 from ntm_ray.corpus import Corpus, bars, unigram_loss
 from ntm_ray.errors import JobError
-from ntm_ray.model import Hyperparameters, Training
-from ntm_ray.tuning import OBJECTIVE, Progress, SearchSpace, Status, TuningJob, TuningResult
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine
+from ntm_ray.tuning import OBJECTIVE, Progress, Status, TuningJob, TuningResult
 from ntm_ray.tuning.schedulers.asha import ASHA
-from ntm_ray.tuning.tables import epochs_table, trials_table
-from ntm_ray.tuning.trial import epoch_row
+from tests.end_to_end.jobs import SPACE, curve_alone, exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
-
-REPOSITORY = Path(__file__).parents[2]
-WALL_CLOCK = {"started", "seconds", "documents_per_second"}
-# The gradient is summed over a mini-batch, so that sgd diverges at once here.
-SPACE = SearchSpace.parse(
-    {
-        "name": "partly diverging",
-        "parameters": [
-            {"name": "optimizer", "type": "categorical", "values": ["adam", "adagrad", "sgd"]},
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 1e-3,
-                "max": 0.1,
-                "scaling": "logarithmic",
-                "when": {"optimizer": ["adam", "adagrad"]},
-            },
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 0.9,
-                "max": 1.0,
-                "when": {"optimizer": ["sgd"]},
-            },
-            {"name": "mini_batch_size", "type": "integer", "min": 64, "max": 128},
-        ],
-    },
-    "partly diverging",
-)
+    from pathlib import Path
 
 
 class Watching:
@@ -82,32 +42,6 @@ class Watching:
 
     def ended(self) -> None:
         self.heard.append("ended")
-
-
-def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table but for what a clock has measured, by trial and epoch."""
-    kept = [name for name in table.column_names if name not in WALL_CLOCK]
-    order = lambda row: (row["trial"], row.get("epoch", 0))  # noqa: E731
-    return sorted(table.select(kept).to_pylist(), key=order)
-
-
-def curve_alone(
-    job: TuningJob, corpus: Corpus, configuration: dict[str, Any], seed: int
-) -> list[dict[str, Any]]:
-    """What a trial's configuration comes to when nothing but it is trained, without Ray."""
-    torch.set_num_threads(job.threads)
-    settings = {"feature_dim": corpus.feature_dim} | job.hyperparameters | configuration
-    training = Training(Hyperparameters.parse(settings), corpus, seed=seed, device="cpu")
-    curve = []
-    while not training.finished:
-        curve.append(epoch_row(training.train_epoch()))
-    return curve
-
-
-def exactly(curve: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """The losses of a curve to the last bit."""
-    names = sorted(name for name in curve[0] if ":" in name)
-    return [tuple(None if row[n] is None else row[n].hex() for n in names) for row in curve]
 
 
 # One job, looked at from all sides
@@ -245,7 +179,9 @@ def test_trials_are_stopped_early_at_rungs_only_and_go_no_further_than_the_budge
     trials = result.trials().to_pylist()
     stopped = [row for row in trials if row["status"] == "stopped_early"]
     assert stopped, "this job is here to see some stopped early"
-    assert {row["epochs"] for row in stopped} <= set(ASHA(job.epochs).rungs)
+    assert {row["epochs"] for row in stopped} <= set(
+        ASHA(job.epochs, job.free_space, job.seed).rungs
+    )
     assert max(row["epochs"] for row in trials) == job.epochs
 
 
@@ -306,170 +242,3 @@ def test_beginning_a_job_in_the_folder_of_another_is_refused(
     with pytest.raises(JobError, match="holds a job already"):
         job.run()
     assert json.loads((result.folder / "result.json").read_text()) == result.to_json_dict()
-
-
-# A job that is killed, and then interrupted
-
-RUN = """
-import json, sys
-from ntm_ray.tuning import TuningJob
-if __name__ == "__main__":
-    result = TuningJob.read(sys.argv[2]).run() if sys.argv[1] == "run" \
-        else TuningJob.resume(sys.argv[2])
-    print(json.dumps(result.to_json_dict()))
-"""
-
-
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    # A session of its own, as from a terminal: Ctrl-C goes to all processes in it.
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *map(str, arguments)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Ids and command lines of the processes below a process."""
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    processes = [line.split(maxsplit=2) for line in listing.splitlines()]
-    found = {pid: ""}
-    while more := {
-        int(child): rest
-        for child, parent, *rest in processes
-        if int(parent) in found and int(child) not in found
-    }:
-        found |= {child: " ".join(rest) for child, rest in more.items()}
-    del found[pid]
-    return found
-
-
-def alive(pids: set[int]) -> set[int]:
-    found = set()
-    for pid in pids:
-        state = subprocess.run(
-            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        if state and not state.startswith("Z"):
-            found.add(pid)
-    return found
-
-
-def wait_until_gone(pids: set[int], seconds: float) -> set[int]:
-    deadline = time.monotonic() + seconds
-    while (left := alive(pids)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return left
-
-
-def wait_for_ends(folder: Path, number: int, process: subprocess.Popen[str]) -> list[str]:
-    """Wait until so many trials of a running job have ended; returns their names."""
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            lines = (folder / "journal.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
-            lines = []
-        events = [json.loads(line) for line in lines]
-        ended = [e["trial"] for e in events if e["event"] == "report" and e["stop_reason"]]
-        if len(ended) >= number:
-            return ended
-        if process.poll() is not None:
-            raise AssertionError(process.communicate()[1])
-        assert time.monotonic() < deadline, events
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def processes() -> Iterator[set[int]]:
-    """Ids of processes that must not outlive the test."""
-    pids: set[int] = set()
-    yield pids
-    for pid in alive(pids):
-        os.kill(pid, signal.SIGKILL)
-
-
-def uncut(job: TuningJob, corpus: Corpus) -> Engine:
-    """The job carried out by one slot and without Ray."""
-    engine = Engine(job, list[Any]().append)
-    while trial := engine.next_trial():
-        curve = curve_alone(job, corpus, trial.configuration, trial.seed)
-        reason = "epochs" if len(curve) == job.epochs else "early_stopping"
-        if curve[-1][OBJECTIVE] is None:
-            reason = "diverged"
-        engine.report(trial.name, curve, stop_reason=reason)
-    return engine
-
-
-def test_a_job_killed_and_then_interrupted_and_resumed_ends_as_if_it_had_not_been(
-    tmp_path: Path, processes: set[int]
-) -> None:
-    job = TuningJob(
-        corpus="synthetic",
-        hyperparameters={"num_topics": 10, "epochs": 15},
-        search_space=SPACE,
-        search="random",
-        scheduler="none",
-        trials=8,
-        slots=2,
-        seed=1,
-        storage=tmp_path,
-        name="job",
-        device="cpu",
-    )
-    folder = tmp_path / "job"
-    file = tmp_path / "job.yaml"
-    file.write_text(job.to_yaml())
-
-    # kill -9 of the driver.
-    with start("run", file) as killed:
-        processes.add(killed.pid)
-        ended = wait_for_ends(folder, 2, killed)
-        rays = descendants(killed.pid)
-        processes |= rays.keys()
-        # Two agents of Ray's own notice the end of their raylet late or, in containers, never.
-        workers = {pid for pid, command in rays.items() if "agent" not in command.lower()}
-        assert len(workers) > 2, "no Ray to be seen"
-        with pytest.raises(JobError, match="another process is working on this job"):
-            TuningJob.resume(folder)
-        killed.kill()
-    assert wait_until_gone(workers, 30) == set(), "the private Ray outlived its driver"
-
-    # Ctrl-C of the resumed job.
-    with start("resume", folder) as interrupted:
-        processes.add(interrupted.pid)
-        ended = wait_for_ends(folder, len(ended) + 1, interrupted)
-        rays = descendants(interrupted.pid)
-        processes |= rays.keys()
-        os.killpg(interrupted.pid, signal.SIGINT)
-        output, errors = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 0, errors
-    assert "Traceback" not in errors
-    assert wait_until_gone(set(rays), 30) == set()
-    first = json.loads(output.splitlines()[-1])
-    assert first["interrupted"]
-    kept = rows(pq.read_table(folder / "trials.parquet"))
-    assert {row["trial"] for row in kept if row["status"] == "finished"} >= (
-        set(ended) - {DEFAULTS_TRIAL} - {r["trial"] for r in kept if r["status"] == "diverged"}
-    )
-    assert sum(first["trials"].values()) < job.trials
-
-    # And to its end.
-    result = TuningJob.resume(folder)
-    assert not result.interrupted
-    assert result.wall_seconds > first["wall_seconds"] + 1
-    corpus = Corpus.read("synthetic")
-    whole = uncut(job, corpus)
-    fixed, words = job.hyperparameters, corpus.feature_dim
-    assert rows(result.trials()) == rows(trials_table(whole.searched, fixed, words))
-    assert rows(result.epochs()) == rows(epochs_table(whole.searched))
-    assert rows(pq.read_table(folder / "trials.parquet")) == rows(result.trials())
-    by_name = {row["trial"]: row for row in rows(result.trials())}
-    for row in kept:
-        if row["status"] != "running":
-            assert by_name[row["trial"]] == row

@@ -7,7 +7,8 @@ import torch
 
 from ntm_ray.errors import DeviceError
 from ntm_ray.model import NTM, PRECISIONS, Hyperparameters, Training
-from ntm_ray.model.precision import Products, check_precision, multiplying
+from ntm_ray.model.precision import check_precision
+from ntm_ray.model.products import Products, multiplying
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus

@@ -3,137 +3,32 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning import OBJECTIVE, SearchSpace, Status, TuningJob
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, Engine, EpochRow, Trial
+from ntm_ray.tuning import Status
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers import Decision
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
+from tests.tuning.made_up import (
+    SPACE,
+    as_in_a_journal,
+    carry_out,
+    job_of,
+    outcome,
+    row_of,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ntm_ray.tuning import TuningJob
     from ntm_ray.tuning.journal import Event
     from ntm_ray.tuning.search import Observation
-
-SPACE = SearchSpace.parse(
-    {
-        "name": "made up",
-        "parameters": [
-            {"name": "optimizer", "type": "categorical", "values": ["adam", "sgd"]},
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 1e-4,
-                "max": 0.1,
-                "scaling": "logarithmic",
-            },
-            {
-                "name": "weight_decay",
-                "type": "continuous",
-                "min": 1e-5,
-                "max": 1e-2,
-                "scaling": "logarithmic",
-                "disabled": 0.0,
-                "when": {"optimizer": ["adam"]},
-            },
-            {"name": "mini_batch_size", "type": "integer", "min": 16, "max": 512},
-        ],
-    },
-    "made up",
-)
-
-
-def job_of(**fields: Any) -> TuningJob:
-    fields = {"search": "random", "trials": 12, "seed": 3} | fields
-    epochs = {"epochs": fields.pop("epochs", 27)}
-    return TuningJob(corpus="synthetic", hyperparameters=epochs, search_space=SPACE, **fields)
-
-
-def row_of(epoch: int, loss: float | None) -> EpochRow:
-    return {"epoch": epoch, OBJECTIVE: loss, "seconds": 0.5}
-
-
-def rows_of(*losses: float | None, first: int = 1) -> list[EpochRow]:
-    return [row_of(epoch, loss) for epoch, loss in enumerate(losses, start=first)]
-
-
-class MadeUpTraining:
-    """Trains as `NTMTrial` does: reports at rungs, at the end, and every few epochs between."""
-
-    def __init__(self, trial: Trial, job: TuningJob, rungs: tuple[int, ...], every: int) -> None:
-        random = np.random.default_rng(trial.seed)
-        rate = float(trial.configuration.get("learning_rate", 0.001))
-        self._floor = 6 + abs(math.log10(rate) + 2) / 2 + random.random() / 10
-        kind = random.choice(["sound", "sound", "diverges", "patient", "diverges late"])
-        self._ends = {
-            "sound": (job.epochs, "epochs"),
-            "diverges": (1, "diverged"),
-            "patient": (5, "early_stopping"),
-            "diverges late": (4, "diverged"),
-        }[str(kind)]
-        if self._ends[0] > job.epochs:
-            self._ends = (job.epochs, "epochs")
-        self._rungs = rungs
-        self._every = every
-        self._epoch = 0
-        self._best: tuple[float, int] = (math.inf, 0)
-
-    def step(self) -> dict[str, Any]:
-        rows = []
-        while True:
-            self._epoch += 1
-            last, reason = self._ends
-            ended = self._epoch == last
-            loss = None
-            if not (ended and reason == "diverged"):
-                # Not falling all the way, so that the best epoch is not always the last.
-                loss = self._floor + 1 / self._epoch + 0.3 * (self._epoch % 4 == 0)
-                self._best = min(self._best, (loss, self._epoch))
-            rows.append(row_of(self._epoch, loss))
-            due = ended or self._epoch in self._rungs
-            if due or self._epoch % self._every == 0:
-                break
-        if due and self._best[1]:
-            self._saved = self._best[1]
-        return {
-            "rows": rows,
-            "stop_reason": reason if ended else None,
-            "saved_epoch": getattr(self, "_saved", None),
-        }
-
-
-def carry_out(engine: Engine, slots: int = 1, every: int = 4) -> None:
-    """Train trials, `slots` at a time and a report each in turn, until there are none left."""
-    running: deque[tuple[str, MadeUpTraining]] = deque()
-    while True:
-        while len(running) < slots and (trial := engine.next_trial()):
-            training = MadeUpTraining(trial, engine.job, engine.scheduler.rungs, every)
-            running.append((trial.name, training))
-        if not running:
-            return
-        name, training = running.popleft()
-        if engine.report(name, **training.step()) is Decision.CONTINUE:
-            running.append((name, training))
-
-
-def as_in_a_journal(events: list[Event]) -> list[Event]:
-    back: list[Event] = json.loads(json.dumps(events))
-    return back
-
-
-def outcome(engine: Engine) -> dict[str, tuple[Any, ...]]:
-    """All that is known of the trials, but for when they were begun."""
-    return {
-        name: (t.configuration, t.seed, t.status, t.curve, t.saved, t.seconds, t.error)
-        for name, t in engine.trials.items()
-    }
 
 
 class Listening:
@@ -401,7 +296,7 @@ def test_the_defaults_trial_is_outside_search_scheduler_best_and_counts() -> Non
     assert engine.trials[DEFAULTS_TRIAL].status is Status.FINISHED
     assert told(engine) == []
     assert engine.best is None
-    assert engine.searched == []
+    assert list(engine.searched) == []
     # Far worse than the defaults, and yet the first at each rung.
     other = begin(engine)
     assert engine.report(other, rows_of(9.0)) is Decision.CONTINUE
@@ -617,3 +512,55 @@ def test_an_event_that_cannot_belong_to_the_job_is_named_in_one_line(
         Engine(job, written.append).resume(events)
     assert f"event {number} " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# First configurations
+
+
+FIRST = (
+    {"optimizer": "sgd", "learning_rate": 0.05, "mini_batch_size": 20},
+    {"optimizer": "sgd", "learning_rate": 0.06, "mini_batch_size": 30},
+)
+
+
+@pytest.mark.parametrize("search", ["random", "tpe"])
+def test_first_configurations_are_tried_first_and_known_to_the_search(search: str) -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    job = job_of(search=search, space=space, trials=14)
+    whole, written = uncut(job)
+    assert tuple(trial.configuration for trial in whole.searched[:2]) == FIRST
+    assert whole.searched[2].configuration not in FIRST
+    assert len(whole.searched) == 14
+    for events in cuts(written):
+        engine = Engine(job, list[Any]().append)
+        engine.resume(events)
+        carry_out(engine)
+        assert outcome(engine) == outcome(whole), len(events)
+
+
+def test_first_configurations_can_be_switched_off_and_follow_what_is_fixed() -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    off = Engine(job_of(space=space, first_configurations=False), list[Any]().append)
+    begin(off)
+    assert off.trials[begin(off)].configuration not in FIRST
+    fixed = Engine(job_of(space=space, mini_batch_size=40), list[Any]().append)
+    begin(fixed)
+    assert fixed.trials[begin(fixed)].configuration == {"optimizer": "sgd", "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "asha_promotion"])
+def test_the_very_first_configuration_is_trained_to_its_end_whatever_its_rank(
+    scheduler: str,
+) -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    engine = Engine(job_of(space=space, scheduler=scheduler), list[Any]().append)
+    begin(engine)
+    favourite, *others = (begin(engine) for _ in range(6))
+    for name in others:
+        engine.report(name, rows_of(5.0))
+    assert engine.report(favourite, rows_of(9.0)) is Decision.CONTINUE
+    assert engine.report(favourite, rows_of(9.0, 9.0, first=2)) is Decision.CONTINUE
+    assert (
+        engine.report(favourite, rows_of(None, first=4), stop_reason="diverged") is Decision.STOP
+    )
+    assert engine.trials[favourite].status is Status.DIVERGED

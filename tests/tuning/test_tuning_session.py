@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ntm_ray import Corpus, TuningJob
 from ntm_ray.corpus import bars
 from ntm_ray.errors import DeviceError, JobError
-from ntm_ray.model import NTM, Hyperparameters, Training
-from ntm_ray.tuning.engine import DEFAULTS_TRIAL, OBJECTIVE, Engine, Trial
+from ntm_ray.tuning.assignment import Report, TrialSetting
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.progress import Nobody
 from ntm_ray.tuning.session import Session
+from ntm_ray.tuning.trial import RunningTrial
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,19 +40,14 @@ def session(tmp_path: Path) -> Session:
     return Session(Engine(job, print), folder, CORPUS.feature_dim, Nobody())
 
 
-def carry_out(session: Session, folder: JobFolder) -> tuple[Trial, dict[str, Any]]:
-    """Train the next trial as an actor does, and report it."""
-    trial = session.next_trial()
-    assert trial is not None
-    fixed = session.engine.hyperparameters(trial)
-    settings = Hyperparameters.parse({"feature_dim": CORPUS.feature_dim} | fixed)
-    training = Training(settings, CORPUS, seed=trial.seed)
-    rows = [training.train_epoch().metrics() for _ in range(2)]
-    assert training.best is not None
-    NTM.from_training(training).save(folder.trial_model(trial.name))
-    report = {"rows": rows, "stop_reason": "epochs", "saved_epoch": training.best.epoch}
-    session.report(trial.name, report)
-    return trial, report
+def carry_out(session: Session, folder: JobFolder) -> Report:
+    """Train the next trial as a slot does, and report it."""
+    assignment = session.next_assignment()
+    assert assignment is not None
+    setting = TrialSetting(frozenset(), 1, "cpu", "float32", folder.models, folder.states)
+    report = RunningTrial(assignment, CORPUS, setting, "cpu").train()
+    session.report(report)
+    return report
 
 
 def test_best_is_always_the_model_of_the_least_loss_so_far(
@@ -59,11 +56,11 @@ def test_best_is_always_the_model_of_the_least_loss_so_far(
     folder = JobFolder.open(tmp_path / "job")
     losses: list[float] = []
     while len(losses) < 4:
-        trial, report = carry_out(session, folder)
-        if trial.name == DEFAULTS_TRIAL:
+        report = carry_out(session, folder)
+        if report.trial == DEFAULTS_TRIAL:
             assert not folder.best.exists(), "the yardstick is no part of the search"
             continue
-        losses.append(min(row[OBJECTIVE] for row in report["rows"]))
+        losses.append(min(row[OBJECTIVE] for row in report.rows))
         metrics = json.loads((folder.best / "metrics.json").read_text())
         assert metrics[OBJECTIVE] == min(losses)
     assert len(set(losses)) == 4

@@ -75,3 +75,24 @@ def test_the_focused_space_switches_weight_decay_off_half_of_the_time() -> None:
     off = sum(decay == 0 for decay in decays)
     assert abs(off - 500) < 4 * math.sqrt(250)
     assert all(decay == 0 or float(decay) >= 1e-7 for decay in decays)
+
+
+@pytest.mark.parametrize("name", ["sagemaker", "focused"])
+def test_a_shipped_space_begins_with_a_short_portfolio_and_sagemakers_defaults(name: str) -> None:
+    space = SearchSpace.read(name)
+    assert 4 <= len(space.first) <= 7
+    assert all(space.contains(configuration) for configuration in space.first)
+    kinds = {(c["optimizer"], c["encoder_layers_activation"]) for c in space.first[:-1]}
+    assert len(kinds) == len(space.first) - 1
+    given = {"num_topics": 20, "feature_dim": 100}
+    defaults = Hyperparameters.parse(given).to_json_dict()
+    # adadelta, as SageMaker runs it, has no learning rate.
+    assert {
+        value == defaults[hyperparameter] for hyperparameter, value in space.first[-1].items()
+    } == {True}
+
+
+def test_the_first_configurations_of_a_fixed_optimizer_are_its_own() -> None:
+    space = SearchSpace.read("focused").fixing({"optimizer": "rmsprop"})
+    assert [c["mini_batch_size"] for c in space.first] == [47, 440]
+    assert SearchSpace.read("focused").fixing({"optimizer": "sgd"}).first == ()

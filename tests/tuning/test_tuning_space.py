@@ -333,3 +333,55 @@ def test_a_space_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yml"
     file.write_text(yaml.safe_dump({"name": "mine", "parameters": [RATE]}))
     assert SearchSpace.read(str(file)) == space_of(RATE).model_copy(update={"name": "mine"})
+
+
+# First configurations
+
+FIRST = {
+    "name": "with first",
+    "parameters": [
+        {"name": "optimizer", "type": "categorical", "values": ["adam", "sgd"]},
+        {
+            "name": "learning_rate",
+            "type": "continuous",
+            "min": 0.001,
+            "max": 0.1,
+            "when": {"optimizer": ["adam"]},
+        },
+        {"name": "mini_batch_size", "type": "integer", "min": 16, "max": 512},
+    ],
+    "first": [
+        {"optimizer": "adam", "learning_rate": 0.01, "mini_batch_size": 32},
+        {"optimizer": "adam", "learning_rate": 0.01, "mini_batch_size": 64},
+        {"optimizer": "sgd", "mini_batch_size": 32},
+    ],
+}
+
+
+def test_of_the_first_configurations_those_are_left_that_the_fixed_values_allow() -> None:
+    space = SearchSpace.parse(FIRST, "here")
+    assert space.fixing({"optimizer": "adam"}).first == (
+        {"learning_rate": 0.01, "mini_batch_size": 32},
+        {"learning_rate": 0.01, "mini_batch_size": 64},
+    )
+    assert space.fixing({"mini_batch_size": 100}).first == (
+        {"optimizer": "adam", "learning_rate": 0.01},
+        {"optimizer": "sgd"},
+    )
+    assert space.fixing({"optimizer": "sgd", "mini_batch_size": 32}).first == ()
+    assert space.fixing({"num_topics": 5}).first == space.first
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.01, "mini_batch_size": 32},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "mini_batch_size": 1024},
+    ],
+)
+def test_a_first_configuration_that_is_none_of_the_space_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(
+        SearchSpaceError, match=r"here: first: .* is no configuration of this space"
+    ):
+        SearchSpace.parse(FIRST | {"first": [wrong]}, "here")

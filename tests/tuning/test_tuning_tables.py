@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from ntm_ray.tuning import OBJECTIVE, Status
-from ntm_ray.tuning.engine import Trial
 from ntm_ray.tuning.tables import epochs_table, trials_table
+from ntm_ray.tuning.trial_record import Trial
 
 FIXED = {"num_topics": 7, "epochs": 27}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ntm_ray.tuning.schedulers.scheduler import (
     SCHEDULERS,
     Decision,
+    Leg,
     Scheduler,
     create_scheduler,
 )
 
-__all__ = ["SCHEDULERS", "Decision", "Scheduler", "create_scheduler"]
+__all__ = ["SCHEDULERS", "Decision", "Leg", "Scheduler", "create_scheduler"]

@@ -6,39 +6,51 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning" (2018), arXiv
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
+from typing import TYPE_CHECKING
 
-from ntm_ray.tuning.schedulers.scheduler import Decision
+from ntm_ray.tuning.schedulers.scheduler import Decision, Scheduler
+
+if TYPE_CHECKING:
+    from ntm_ray.tuning.space import SearchSpace
 
 REDUCTION_FACTOR = 3
-GRACE_EPOCHS = 1
+# Losses closer than this count as equal; nats a word. A topic model begins on a plateau, at the
+# loss of the unigram model, and who is lower there by a few thousandths says nothing of the end.
+TIE = 0.01
 
 
-class ASHA:
+def rungs_of(max_epochs: int) -> tuple[int, ...]:
+    """The rungs below a budget: the powers of `REDUCTION_FACTOR`."""
+    rungs = []
+    rung = 1
+    while rung < max_epochs:
+        rungs.append(rung)
+        rung *= REDUCTION_FACTOR
+    return tuple(rungs)
+
+
+class ASHA(Scheduler):
     """At each rung, the best third of those that have reached it so far goes on.
 
-    Rungs stand at 1, 3, 9, ... epochs (`GRACE_EPOCHS * REDUCTION_FACTOR**k`) below the budget.
-    A trial that reaches a rung as the n-th goes on if fewer than ceil(n / 3) trials, itself
-    counted in n, have a smaller loss there:
+    Rungs stand at 1, 3, 9, ... epochs below the budget. A trial that reaches a rung as the n-th
+    goes on if fewer than ceil(n / 3) trials, itself counted in n, have a smaller loss there or
+    have gone on with the same, as close as `TIE`:
 
     ======================  ==  ==  ==  ==  ==  ==  ==
     reached the rung (n)     1   2   3   4   5   6   7
     best that go on          1   1   1   2   2   2   3
     ======================  ==  ==  ==  ==  ==  ==  ==
 
-    Nothing waits: the first to reach a rung always goes on. Losses are compared by rank alone, so
-    trials that diverged (infinite loss) push no one's threshold, and cannot go on themselves.
+    Nothing waits: the first to reach a rung always goes on. Trials that diverged (infinite loss)
+    push no one's threshold, and cannot go on themselves.
     """
 
-    def __init__(self, max_epochs: int) -> None:
-        rungs = []
-        rung = GRACE_EPOCHS
-        while rung < max_epochs:
-            rungs.append(rung)
-            rung *= REDUCTION_FACTOR
-        self._rungs = tuple(rungs)
-        self._losses: dict[int, list[float]] = {rung: [] for rung in rungs}
-        self._entered: dict[int, set[str]] = {rung: set() for rung in rungs}
+    def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:  # noqa: ARG002
+        self._rungs = rungs_of(max_epochs)
+        self._losses: dict[int, list[float]] = {rung: [] for rung in self._rungs}
+        self._gone_on: dict[int, list[float]] = {rung: [] for rung in self._rungs}
+        self._entered: dict[int, set[str]] = {rung: set() for rung in self._rungs}
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -51,9 +63,11 @@ class ASHA:
             return Decision.CONTINUE
         self._entered[rung].add(trial)
         loss = math.inf if math.isnan(loss) else loss
-        losses = self._losses[rung]
-        better = bisect_left(losses, loss)
+        losses, gone_on = self._losses[rung], self._gone_on[rung]
         insort(losses, loss)
-        if math.isinf(loss) or better >= math.ceil(len(losses) / REDUCTION_FACTOR):
+        better = bisect_left(losses, loss - TIE)
+        equal = bisect_right(gone_on, loss + TIE) - bisect_left(gone_on, loss - TIE)
+        if math.isinf(loss) or better + equal >= math.ceil(len(losses) / REDUCTION_FACTOR):
             return Decision.STOP
+        insort(gone_on, loss)
         return Decision.CONTINUE

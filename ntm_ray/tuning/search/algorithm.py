@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ntm_ray.tuning.names import Named, check_name
+from ntm_ray.tuning.handed_over import HandedOver
+from ntm_ray.tuning.names import Chosen, Registry
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.space import Configuration, SearchSpace
@@ -29,15 +30,24 @@ class Observation:
     finished: bool
 
 
+class Exhausted(Exception):  # noqa: N818 - an end, not an error
+    """Raised by `propose` when there is nothing left to try, as at the end of a grid."""
+
+
 class SearchAlgorithm(Protocol):
     """Proposes configurations for a search space and learns from what became of them.
 
-    Made by `factory(space, seed)`. What it proposes depends on nothing but the space, the seed
-    and the calls made to it so far: a resumed job makes the same calls again.
+    Made by `factory(space, seed)`, with `option=value` for what a job says beside the name;
+    registered as docs/extending.md shows. What it proposes depends on nothing but these and the
+    calls made to it so far: a resumed job makes the same calls again.
     """
 
     def propose(self, trial: str) -> Configuration:
-        """Propose a configuration of the space for a new trial of this name."""
+        """Propose a configuration of the space for a new trial of this name.
+
+        Raises:
+            Exhausted: If all that can be tried has been proposed; the search ends then.
+        """
 
     def adopt(self, trial: str, configuration: Configuration) -> None:
         """Take note of a trial whose configuration was chosen elsewhere, in place of propose."""
@@ -46,22 +56,27 @@ class SearchAlgorithm(Protocol):
         """Learn a trial's loss: at every rung it reaches, and once when it has finished."""
 
 
-SEARCH_ALGORITHMS = {
-    "random": Named(
-        "independent draws from the search space", "ntm_ray.tuning.search.random", "Random"
-    ),
-    "tpe": Named(
-        "tree-structured Parzen estimator, by hyperopt", "ntm_ray.tuning.search.tpe", "TPE"
-    ),
-}
+SEARCH_ALGORITHMS = Registry("search algorithm", "ntm_ray.search_algorithms")
 
 
-def create_search_algorithm(name: str, space: SearchSpace, seed: int) -> SearchAlgorithm:
-    """Make the search algorithm of this name.
+def create_search_algorithm(
+    choice: str | Chosen | HandedOver, space: SearchSpace, seed: int
+) -> SearchAlgorithm:
+    """Make a search algorithm.
+
+    Args:
+        choice: One of `SEARCH_ALGORITHMS`, with or without options; or a Searcher of Ray's.
+        space: What is searched.
+        seed: Decides the proposals.
 
     Raises:
-        JobError: If there is none of this name.
+        JobError: If there is none of this name, or it cannot be made like this.
     """
-    check_name("search algorithm", name, SEARCH_ALGORITHMS)
-    algorithm: SearchAlgorithm = SEARCH_ALGORITHMS[name].load()(space, seed)
+    if isinstance(choice, HandedOver):
+        from ntm_ray.tuning.search.ray_searcher import RaySearcher
+
+        return RaySearcher(choice.thing, space, seed)
+    chosen = Chosen(choice) if isinstance(choice, str) else choice
+    named = SEARCH_ALGORITHMS.named(chosen.name)
+    algorithm: SearchAlgorithm = named.make(space, seed, **chosen.options)
     return algorithm

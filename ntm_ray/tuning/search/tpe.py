@@ -1,197 +1,155 @@
-"""The tree-structured Parzen estimator, by hyperopt.
+"""The tree-structured Parzen estimator, by hyperopt, learning at rungs.
 
-Bergstra, Bardenet, Bengio and Kegl, "Algorithms for Hyper-Parameter Optimization" (2011).
+Bergstra, Bardenet, Bengio and Kegl, "Algorithms for Hyper-Parameter Optimization" (2011); which
+losses it is shown is as in Falkner, Klein and Hutter, "BOHB" (2018), arXiv 1807.01774.
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
+from bisect import insort
 from typing import TYPE_CHECKING, Any
 
 import hyperopt
 import numpy as np
-from hyperopt import hp
+from hyperopt import pyll, tpe
 
-from ntm_ray.tuning.space import (
-    Categorical,
-    Configuration,
-    Continuous,
-    Integer,
-    Parameter,
-    SearchSpace,
-)
+from ntm_ray.tuning.search.hyperopt_tree import Tree
 
 if TYPE_CHECKING:
     from ntm_ray.tuning.search.algorithm import Observation
+    from ntm_ray.tuning.space import Configuration, SearchSpace
 
-# Random draws before the first model. Bergstra's 20 would be half of a job of 40 trials.
-STARTUP_TRIALS = 10
-# TPE only ranks losses, so any value above what a sane trial can reach makes a trial the worst.
-# A finite one, because hyperopt drops trials whose loss is not: they would look never tried.
-DIVERGED_LOSS = 1e9
+# So many results at a rung make it worth a model.
+RESULTS_FOR_A_MODEL = 8
+# The share of the results at that rung that counts as good, at most so many.
+GOOD_SHARE = 0.2
+MOST_GOOD = 25
+# What the model sees at most, so that the thousandth proposal costs no more than the hundredth.
+MOST_SEEN = 100
+# Draws from the model of good configurations, of which the likeliest to be good is proposed.
+CANDIDATES = 24
+# Where the losses of trials that trained to their own end are kept.
+_END = math.inf
 
 
 class TPE:
     """Models good and bad configurations apart, and proposes where good ones are dense.
 
+    Good are the best at the highest rung that enough trials have reached; losses of different
+    epochs are never compared. Bad are the others there, and with them those that were stopped
+    before, that diverged or failed, and those that still run: so that no two slots try the same.
+
     A conditional parameter is a parameter of its own under each value that switches it on: the
     learning rate of adam is modelled apart from that of sgd. `Continuous.disabled` is a choice
-    that is modelled before the number is. Results at rungs below the last are not used.
+    that is modelled before the number is.
     """
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._seed = seed
-        self._proposed = 0
-        self._tree = _Tree(space)
-        self._domain = hyperopt.Domain(lambda configuration: configuration, self._tree.expression)
-        self._trials = hyperopt.Trials()
-        self._documents: dict[str, dict[str, Any]] = {}
-        self._suggest = partial(hyperopt.tpe.suggest, n_startup_jobs=STARTUP_TRIALS, verbose=False)
+        self._tree = Tree(space)
+        self._model = _Model(self._tree)
+        # In the order of proposals.
+        self._configurations: list[Configuration] = []
+        self._chosen: list[dict[str, Any]] = []
+        self._numbers: dict[str, int] = {}
+        # At each rung, the loss and the number of each trial that has reached it, best first.
+        self._reached: dict[float, list[tuple[float, int]]] = {}
+        self._last_rung: dict[str, int] = {}
 
     def propose(self, trial: str) -> Configuration:
         """Propose a configuration: random at first, from the model later."""
         # A seed a proposal, not one stream: a resumed job need not repeat the earlier draws.
-        seed = int(np.random.default_rng([self._seed, self._proposed]).integers(2**31 - 1))
-        ids = self._trials.new_trial_ids(1)
-        (document,) = self._suggest(ids, self._domain, self._trials, seed)
-        self._insert(trial, document)
-        chosen = {label: value[0] for label, value in document["misc"]["vals"].items() if value}
-        return self._tree.configuration(chosen)
+        generator = np.random.default_rng([self._seed, len(self._configurations)])
+        good, bad = self._good_and_bad()
+        if good:
+            configuration = self._tree.configuration(self._model.draw(good, bad, generator))
+        else:
+            configuration = self._space.sample(generator)
+        self.adopt(trial, configuration)
+        return configuration
 
     def adopt(self, trial: str, configuration: Configuration) -> None:
         """Enter a configuration as if it had been proposed here."""
-        (number,) = self._trials.new_trial_ids(1)
-        chosen = self._tree.chosen(configuration)
-        vals = {label: [chosen[label]] if label in chosen else [] for label in self._tree.labels}
-        misc = {
-            "tid": number,
-            "cmd": self._domain.cmd,
-            "workdir": self._domain.workdir,
-            "idxs": {label: [number] if value else [] for label, value in vals.items()},
-            "vals": vals,
-        }
-        (document,) = self._trials.new_trial_docs(
-            [number], [None], [self._domain.new_result()], [misc]
-        )
-        self._insert(trial, document)
+        self._chosen.append(self._tree.chosen(configuration))
+        self._numbers[trial] = len(self._configurations)
+        self._configurations.append(configuration)
 
     def tell(self, trial: str, observation: Observation) -> None:
-        """Enter a finished trial's best loss into the model."""
+        """Enter a trial's loss at a rung, or at its own end."""
+        number = self._numbers[trial]
+        if observation.configuration != self._configurations[number]:
+            self._chosen[number] = self._tree.chosen(observation.configuration)
+            self._configurations[number] = observation.configuration
+        if observation.finished and math.isinf(observation.loss):
+            # However good it was at a rung before, what comes of it is the worst.
+            for rung, results in self._reached.items():
+                self._reached[rung] = [result for result in results if result[1] != number]
         if not observation.finished:
-            return
-        document = self._documents.pop(trial)
-        loss = min(observation.loss, DIVERGED_LOSS)
-        document["state"] = hyperopt.JOB_STATE_DONE
-        document["result"] = {"loss": loss, "status": hyperopt.STATUS_OK}
-        self._trials.refresh()
+            self._last_rung[trial] = observation.epoch
+        elif self._last_rung.pop(trial, None) == observation.epoch:
+            return  # stopped at that rung, where its loss is already
+        if math.isfinite(observation.loss):
+            rung = _END if observation.finished else observation.epoch
+            insort(self._reached.setdefault(rung, []), (observation.loss, number))
 
-    def _insert(self, trial: str, document: dict[str, Any]) -> None:
-        self._trials.insert_trial_docs([document])
-        self._trials.refresh()
-        # The inserted document is a copy; results must go into that one.
-        self._documents[trial] = self._trials._dynamic_trials[-1]
-        self._proposed += 1
-
-
-class _Tree:
-    """A search space as a hyperopt expression, and the way between their values.
-
-    hyperopt knows each random choice by a label. Ours are `name`, `name|controller=value` for a
-    conditional parameter, and `... disabled` for the choice between that and a number.
-    """
-
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
-        self.labels: list[str] = []
-        controllers = {name for parameter in space.parameters for name in parameter.when}
-        # hyperopt cannot do with nothing, which is what is left when everything is fixed.
-        self.expression: dict[str, Any] = {"": 0}
-        for parameter in space.parameters:
-            if parameter.when:
-                continue
-            if isinstance(parameter, Categorical) and parameter.name in controllers:
-                branches = [
-                    {
-                        "": index,
-                        **{
-                            child.name: self._node(child, f"{parameter.name}={value}")
-                            for child in space.parameters
-                            if child.when and child.is_active({parameter.name: value})
-                        },
-                    }
-                    for index, value in enumerate(parameter.values)
-                ]
-                self.expression[parameter.name] = hp.choice(parameter.name, branches)
-                self.labels.append(parameter.name)
-            else:
-                self.expression[parameter.name] = self._node(parameter, "")
-
-    def _node(self, parameter: Parameter, condition: str) -> Any:
-        label = _label(parameter.name, condition)
-        self.labels.append(label)
-        if isinstance(parameter, Categorical):
-            return hp.choice(label, list(range(len(parameter.values))))
-        logarithmic = parameter.scaling == "logarithmic"
-        low, high = parameter.min, parameter.max
-        if isinstance(parameter, Integer):
-            # Half a step wider at each end, so that the end values get their full share.
-            low, high = low - 0.5, high + 0.5
-            if logarithmic:
-                return hp.qloguniform(label, math.log(low), math.log(high), 1)
-            return hp.quniform(label, low, high, 1)
-        if logarithmic:
-            node = hp.loguniform(label, math.log(low), math.log(high))
+    def _good_and_bad(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        for rung in sorted(self._reached, reverse=True):
+            results = self._reached[rung]
+            if len(results) >= RESULTS_FOR_A_MODEL:
+                break
         else:
-            node = hp.uniform(label, low, high)
-        if parameter.disabled is None:
-            return node
-        self.labels.append(f"{label} disabled")
-        return hp.choice(f"{label} disabled", [None, node])
-
-    def configuration(self, chosen: dict[str, Any]) -> Configuration:
-        """From hyperopt's labels and raw values to a configuration."""
-        configuration: Configuration = {}
-        for parameter in self._space.parameters:
-            if not parameter.is_active(configuration):
-                continue
-            label = self._active_label(parameter, configuration)
-            if isinstance(parameter, Categorical):
-                configuration[parameter.name] = parameter.values[int(chosen[label])]
-            elif isinstance(parameter, Integer):
-                number = min(parameter.max, max(parameter.min, round(chosen[label])))
-                configuration[parameter.name] = number
-            elif parameter.disabled is not None and chosen[f"{label} disabled"] == 0:
-                configuration[parameter.name] = parameter.disabled
-            else:
-                number = float(chosen[label])
-                configuration[parameter.name] = min(parameter.max, max(parameter.min, number))
-        return configuration
-
-    def chosen(self, configuration: Configuration) -> dict[str, Any]:
-        """From a configuration to hyperopt's labels and raw values."""
-        chosen: dict[str, Any] = {}
-        for parameter in self._space.parameters:
-            if not parameter.is_active(configuration):
-                continue
-            label = self._active_label(parameter, configuration)
-            value = configuration[parameter.name]
-            if isinstance(parameter, Categorical):
-                chosen[label] = parameter.values.index(value)
-                continue
-            if isinstance(parameter, Continuous) and parameter.disabled is not None:
-                chosen[f"{label} disabled"] = int(value != parameter.disabled)
-                if value == parameter.disabled:
-                    continue
-            chosen[label] = value
-        return chosen
-
-    def _active_label(self, parameter: Parameter, configuration: Configuration) -> str:
-        for name in parameter.when:
-            return _label(parameter.name, f"{name}={configuration[name]}")
-        return _label(parameter.name, "")
+            return [], []
+        number_good = min(MOST_GOOD, math.ceil(GOOD_SHARE * len(results)))
+        good = sorted(number for _, number in results[:number_good])
+        bad: list[int] = []
+        number = len(self._chosen)
+        while number > 0 and len(bad) < MOST_SEEN - len(good):
+            number -= 1
+            if number not in good:
+                bad.append(number)
+        return [self._chosen[n] for n in good], [self._chosen[n] for n in reversed(bad)]
 
 
-def _label(name: str, condition: str) -> str:
-    return f"{name}|{condition}" if condition else name
+class _Model:
+    """hyperopt's two densities of a search space, and draws from where the good one prevails."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._labels = tree.labels
+        domain = hyperopt.Domain(lambda configuration: configuration, tree.expression)
+        self._new_ids, self._generator = domain.s_new_ids, domain.s_rng
+        # What `hyperopt.tpe.suggest` builds anew for each proposal; stand-ins for what is seen.
+        self._seen = [pyll.Literal() for _ in range(5)]
+        self._posterior = tpe.build_posterior(
+            domain.vh.v_expr,
+            domain.vh.idxs_by_label(),
+            domain.vh.vals_by_label(),
+            *self._seen,
+            pyll.Literal(1.0),
+        )
+
+    def draw(
+        self,
+        good: list[dict[str, Any]],
+        bad: list[dict[str, Any]],
+        generator: np.random.Generator,
+    ) -> dict[str, Any]:
+        """Draw hyperopt's raw values by label, given such values of good and bad trials."""
+        seen = good + bad
+        ids = list(range(len(seen)))
+        with_label = {
+            label: [number for number in ids if label in seen[number]] for label in self._labels
+        }
+        values = {
+            label: [seen[number][label] for number in numbers]
+            for label, numbers in with_label.items()
+        }
+        losses = [0.0] * len(good) + [1.0] * len(bad)
+        # hyperopt takes the gamma * sqrt(n) best; a little less, so as not to round up.
+        gamma = (len(good) - 0.5) / math.sqrt(len(seen))
+        memo = dict(zip(self._seen, (with_label, values, ids, losses, gamma), strict=True))
+        candidates = list(range(len(seen), len(seen) + CANDIDATES))
+        memo |= {self._new_ids: candidates, self._generator: generator}
+        _, drawn = pyll.rec_eval(self._posterior, memo=memo, print_node_on_error=False)
+        return {label: found[0] for label, found in drawn.items() if len(found)}

@@ -1,0 +1,1 @@
+"""Search algorithms and schedulers compared on recorded curves; see search_quality.md."""

@@ -1,0 +1,75 @@
+"""What passes between the driver and the slots: assignments one way, reports the other.
+
+The driver needs no torch for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ntm_ray.tuning.trial_record import EpochRow
+
+
+@dataclass(frozen=True)
+class TrialSetting:
+    """What all trials of a job share.
+
+    Attributes:
+        rungs: Epochs that must be reported as the last of a report.
+        threads: CPU threads to compute with.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: See `Training`.
+        models: The folder in which a trial saves its best model, as a folder of its own name.
+        states: The folder in which a trial that may be paused saves what it would go on from, as
+            `<trial>/<epoch>`.
+    """
+
+    rungs: frozenset[int]
+    threads: int
+    device: str
+    precision: str
+    models: Path
+    states: Path
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial, or a leg of one, as a slot is handed it.
+
+    Attributes:
+        trial: The trial's name.
+        hyperparameters: What it trains with, but for `feature_dim`.
+        seed: Its seed.
+        save_below: The `validation:total_loss`, nats a word, that a model must be below to be
+            worth saving: one that is not can no longer become the job's best.
+        keep_states: Whether it may be paused, so that its state is saved at rungs.
+        state: The saved state it goes on from; None: it begins from its seed.
+    """
+
+    trial: str
+    hyperparameters: dict[str, Any]
+    seed: int
+    save_below: float
+    keep_states: bool
+    state: Path | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial has trained since its last report.
+
+    Attributes:
+        trial: The trial's name.
+        rows: Its newest epochs, in order.
+        stop_reason: Why it has ended, if it has: `epochs`, `early_stopping` or `diverged`.
+        saved_epoch: The epoch whose model is saved, if any is.
+    """
+
+    trial: str
+    rows: list[EpochRow]
+    stop_reason: str | None
+    saved_epoch: int | None

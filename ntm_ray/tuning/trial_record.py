@@ -1,0 +1,85 @@
+"""One trial of a job: what it is, and what is known of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntm_ray.tuning.space import Configuration
+
+OBJECTIVE = "validation:total_loss"
+# SageMaker's default configuration, trained the same way, as a yardstick: no part of the search.
+DEFAULTS_TRIAL = "defaults"
+
+EpochRow = dict[str, Any]
+
+
+class Status(StrEnum):
+    """What became of a trial."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED_EARLY = "stopped_early"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+OUTCOMES = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.FAILED)
+"""The statuses of trials that have ended."""
+
+
+@dataclass
+class Trial:
+    """One configuration with one seed, and what is known of it.
+
+    Attributes:
+        name: Its number in the job, as four digits or more; or `defaults`.
+        configuration: The hyperparameters that were drawn for it.
+        seed: Its own seed.
+        started: When it was proposed, in seconds since 1970.
+        status: What became of it.
+        curve: One row an epoch, with the columns of `epochs.parquet`.
+        saved: The row of the curve whose model is saved: its best so far, as of the last rung.
+        seconds: How long it trained and was validated.
+        error: Why it failed, in one line.
+        legs: How often it has gone on after a pause.
+        goes_on_from: The trial (itself, or one that it takes over) and the epoch of the saved
+            state that its present leg begins with; None: it begins from its seed.
+    """
+
+    name: str
+    configuration: Configuration
+    seed: int
+    started: float
+    status: Status = Status.RUNNING
+    curve: list[EpochRow] = field(default_factory=list)
+    saved: EpochRow | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    legs: int = 0
+    goes_on_from: tuple[str, int] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it trains no further."""
+        return self.status not in (Status.RUNNING, Status.PAUSED)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it has trained."""
+        return len(self.curve)
+
+    @property
+    def best_loss(self) -> float:
+        """The least `validation:total_loss` of its epochs, nats a word; infinite if none."""
+        losses = (row[OBJECTIVE] for row in self.curve)
+        return min((loss for loss in losses if loss is not None), default=math.inf)
+
+    @property
+    def saved_loss(self) -> float:
+        """The `validation:total_loss` of its saved model, nats a word; infinite if none."""
+        return self.saved[OBJECTIVE] if self.saved else math.inf
