@@ -63,13 +63,15 @@ class PASHA(promotion.ASHAPromotion):
 Kind = type[stopping.ASHA] | type[promotion.ASHAPromotion]
 
 
-def kinds() -> dict[str, tuple[Kind, int, int]]:
-    """Name, class, first rung and reduction factor of what is compared."""
-    found: dict[str, tuple[Kind, int, int]] = {}
+def kinds() -> dict[str, tuple[Kind, int, int, float]]:
+    """Name, class, first rung, reduction factor and tie of what is compared."""
+    found: dict[str, tuple[Kind, int, int, float]] = {}
     for first, factor in ((1, 3), (3, 3), (9, 3), (1, 4), (1, 2), (4, 2)):
         for name, kind in (("stopping", stopping.ASHA), ("promotion", promotion.ASHAPromotion)):
-            found[f"{name}, first rung {first}, reduction factor {factor}"] = kind, first, factor
-    found["PASHA, first rung 1, reduction factor 3"] = PASHA, 1, 3
+            name += f", first rung {first}, reduction factor {factor}"
+            found[name] = kind, first, factor, stopping.TIE
+    found["stopping, first rung 1, reduction factor 3, no ties"] = stopping.ASHA, 1, 3, 0.0
+    found["PASHA, first rung 1, reduction factor 3"] = PASHA, 1, 3, stopping.TIE
     return found
 
 
@@ -92,13 +94,17 @@ def main() -> None:
     """Print a table a corpus."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--kind", default="", help="only those whose name holds this")
     given = parser.parse_args()
     for corpus, table in tables().items():
         surrogate = Surrogate(table)
         print(f"\n| {corpus} | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
         print("|---" * (len(SHARES) + 1) + "|")
         print(f"| no scheduler | {medians(surrogate, given.seeds, None)} |")
-        for name, (kind, first, factor) in kinds().items():
+        for name, (kind, first, factor, tie) in kinds().items():
+            if given.kind not in name:
+                continue
+            vars(stopping)["TIE"] = tie
             rungs = tuple(first * factor**k for k in range(10) if first * factor**k < table.epochs)
             for module in (stopping, promotion):
                 vars(module)["REDUCTION_FACTOR"] = factor

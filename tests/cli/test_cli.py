@@ -143,6 +143,7 @@ def test_list_alone_names_everything() -> None:
         (("tune", "--search", "tpx"), "did you mean 'tpe'?"),
         (("tune", "--scheduler", "ash"), "did you mean 'asha'?"),
         (("tune", "--trials", "0"), "trials = 0"),
+        (("tune", "--no-first-configurations", "--trials", "0"), "trials = 0"),
         (("tune", "--name", "a/b"), "name = 'a/b'"),
         (("tune", "--device", "tpu"), "device = 'tpu'"),
         (("tune", "--precision", "fp8"), "precision = 'fp8': one of float32, tf32, bf16"),
