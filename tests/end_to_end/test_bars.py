@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def test_a_tuned_model_finds_every_bar(tmp_path: Path) -> None:
     corpus = bars(documents=2000, seed=0)
-    fixed = {"num_topics": 10, "epochs": 27, "encoder_layers": "100", "batch_norm": True}
+    fixed = {"num_topics": 10, "epochs": 81, "encoder_layers": "100", "batch_norm": True}
     result = TuningJob(
         corpus=corpus,
         hyperparameters=fixed | {"encoder_layers_activation": "relu"},
-        trials=8,
+        trials=12,
         slots=2,
         storage=tmp_path,
         device="cpu",
