@@ -36,6 +36,13 @@ Seed = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="auto, cpu, cuda or mps. Default: auto.", show_default=False)
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, or on a CUDA GPU tf32 or bf16: faster, less exact. Default: float32.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 MaxWords = Annotated[
     int | None,

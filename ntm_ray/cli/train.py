@@ -15,6 +15,7 @@ from ntm_ray.cli.options import (
     Json,
     MaxWords,
     NumTopics,
+    Precision,
     Seed,
     Settings,
     Source,
@@ -45,6 +46,7 @@ def train_command(
         ),
     ] = None,
     device: Device = None,
+    precision: Precision = None,
     max_words: MaxWords = None,
     validation_fraction: ValidationFraction = None,
     json: Json = False,
@@ -79,7 +81,8 @@ def train_command(
         speed = f"{record.documents_per_second:,.0f} documents/s"
         console.print(f"epoch {record.epoch:3d}  {loss}  {record.seconds:.2f} s  {speed}")
 
-    model.fit(corpus, seed=seed or 0, device=device or "auto", on_epoch=show)
+    how = given(device=device, precision=precision)
+    model.fit(corpus, seed=seed or 0, on_epoch=show, **how)
     model.save(folder)
     unigram = None
     if corpus.documents["validation"]:

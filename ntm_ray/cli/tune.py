@@ -13,6 +13,7 @@ from ntm_ray.cli.options import (
     Json,
     MaxWords,
     NumTopics,
+    Precision,
     Seed,
     Settings,
     Source,
@@ -72,6 +73,7 @@ def tune_command(
     ] = None,
     settings: Settings = None,
     device: Device = None,
+    precision: Precision = None,
     max_words: MaxWords = None,
     validation_fraction: ValidationFraction = None,
     resume: Annotated[
@@ -97,6 +99,7 @@ def tune_command(
         storage=storage,
         name=name,
         device=device,
+        precision=precision,
     )
     reading = given(max_words=max_words, validation_fraction=validation_fraction)
     fixed = given(num_topics=num_topics, epochs=epochs) | parse_settings(settings)

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from ntm_ray.model.evaluation import Losses
     from ntm_ray.model.hyperparameters import SPECIFICATION, FieldSpecification, Hyperparameters
     from ntm_ray.model.ntm import NTM
+    from ntm_ray.model.precision import PRECISIONS
     from ntm_ray.model.saved import SavedModel, check_replaceable, load_model, save_model
     from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
     from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
 
 __all__ = [
     "NTM",
+    "PRECISIONS",
     "SPECIFICATION",
     "EarlyStopping",
     "EpochRecord",
@@ -42,6 +44,7 @@ _HOMES = {
     "Hyperparameters": "ntm_ray.model.hyperparameters",
     "Losses": "ntm_ray.model.evaluation",
     "NTM": "ntm_ray.model.ntm",
+    "PRECISIONS": "ntm_ray.model.precision",
     "SPECIFICATION": "ntm_ray.model.hyperparameters",
     "SavedModel": "ntm_ray.model.saved",
     "StopReason": "ntm_ray.model.training",

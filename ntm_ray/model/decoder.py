@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,16 +12,15 @@ from ntm_ray.model.posterior import PosteriorLosses, through_posterior
 if TYPE_CHECKING:
     from ntm_ray.model.batch import Batch
     from ntm_ray.model.posterior import Posterior
+    from ntm_ray.model.precision import Products
 
-_TILE_BYTES = 1 << 26
-"""Most memory for the exponentials of logits: documents are decoded in tiles of that size."""
+_TILE_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 28}
+"""Most memory for the exponentials of logits: documents are decoded in tiles of that size, which
+a CPU keeps in its cache, and which fill a GPU.
+"""
 
-_TILE_DOCUMENTS = 512
-_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 26}
-"""A tile is made in chunks of the vocabulary: what stays in a core's cache, or fills a GPU."""
-
-_TOTALS = (1e-20, 1e30)
-"""A sum of exponentials beyond has lost terms to float32's least number, or nearly overflows."""
+_LEAST = 1e-30
+"""Less than any document's tokens, and enough for sums over it to be finite."""
 
 
 class Decoder:
@@ -31,103 +31,111 @@ class Decoder:
             ``(vocabulary, at least topics + 2)``.
         gradient: Where its gradient is left, as `matrix`; the columns after the bias stay zero.
         topics: Number of topics.
+        products: How matrices are multiplied.
     """
 
-    def __init__(self, matrix: torch.Tensor, gradient: torch.Tensor, topics: int) -> None:
+    def __init__(
+        self, matrix: torch.Tensor, gradient: torch.Tensor, topics: int, products: Products
+    ) -> None:
         self._matrix = matrix
         self._gradient = gradient
         self._topics = topics
-        self._device = matrix.device.type
-        # Kept from batch to batch: fresh memory costs a page fault every 4 KiB, which is more
-        # than the product that fills it.
-        self._exp = matrix.new_empty(0)
+        self._products = products
 
-    def __call__(self, batch: Batch, posterior: Posterior, *, gradient: bool) -> PosteriorLosses:
+    def recons(self, batch: Batch, wide: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction term of each document, in nats, ``(documents,)``.
+
+        Args:
+            batch: The documents.
+            wide: As in `Posterior`.
+        """
+        log_totals = []
+        for tile in self._tiles(len(batch)):
+            exp, highest = self._exponentials(wide[tile])
+            log_totals.append(exp.sum(dim=1).log_().add_(highest))
+        log_total = log_totals[0] if len(log_totals) == 1 else torch.cat(log_totals)
+        sparse: torch.Tensor = torch.linalg.vecdot(batch.counts @ self._matrix, wide)
+        return batch.tokens * log_total - sparse
+
+    def with_gradient(self, batch: Batch, posterior: Posterior) -> PosteriorLosses:
         """Return losses and their gradients, and leave that of the matrix in its place.
 
         recons_d = n_d logsumexp(logits_d) - sum_w x_dw logit_dw. The sparse sum comes from X W,
         which the gradient needs too. With E = exp(logits) and s its row sums, the gradient by
-        the logits is diag(n / s) E - X: the scale goes onto theta, never onto E. E is written
-        and read as few times as can be: W, b and a column of ones are one matrix ``(vocabulary,
-        topics + 2)``, so that one product gives logits with bias, one E W and s, and one the
-        gradients of W and b.
+        the logits is diag(n / s) (E - diag(s / n) X): the scale goes onto theta, and X into E,
+        where each of its entries has a place of its own, so that the order does not matter. E is
+        written and read as few times as can be: W, b and a column of ones are one matrix
+        ``(vocabulary, topics + 2)``, so that one product gives logits with bias, one E W and s,
+        and one the gradients of W and b.
 
-        Softmax needs no greatest logit taken off unless exponentials overflow or all but vanish,
-        which their sums show; then it is done all over with it taken off.
+        The greatest logit is always taken off: to look whether that is called for, the host would
+        have to wait for the device.
         """
         sparse_product = batch.counts @ self._matrix
         used = self._topics + 2
-        tiles = _tiles(len(batch), self._tile_documents)
+        tiles = self._tiles(len(batch))
         parts = []
         for tile in tiles:
-            whole = len(tiles) == 1
-            of_tile = posterior if whole else posterior[tile]
-            chunks, product, highest = self._exponentials(of_tile.wide)
-            tokens = batch.tokens if whole else batch.tokens[tile]
-            sparse = sparse_product if whole else sparse_product[tile]
-            part = through_posterior(product, highest, sparse, tokens, of_tile)
+            of_tile = posterior[tile]
+            exp, highest = self._exponentials(of_tile.wide)
+            product = self._times_matrix(exp)
+            tokens = batch.tokens[tile]
+            part = through_posterior(product, highest, sparse_product[tile], tokens, of_tile)
             parts.append(part)
-            if gradient:
-                for words, exp in chunks:
-                    d_words = self._gradient[words, :used]
-                    beta = int(tile.start > 0)
-                    torch.addmm(d_words, exp.T, part.scaled, beta=beta, out=d_words)
-        if gradient:
-            batch.for_training.subtract_product(posterior.wide, self._gradient)
+            self._subtract_counts(batch, tile, exp, product[:, used - 1])
+            gradient = self._gradient[:, :used]
+            if tile.start:
+                self._products.add(gradient, exp.T, part.scaled)
+            else:
+                self._products(exp.T, part.scaled, out=gradient)
         return parts[0] if len(parts) == 1 else _joined(parts)
 
-    @property
-    def _tile_documents(self) -> int:
+    def _tiles(self, documents: int) -> list[slice]:
+        """Return slices that cover the documents, of nearly equal lengths."""
         row = len(self._matrix) * self._matrix.itemsize
-        return max(1, min(_TILE_DOCUMENTS, _TILE_BYTES // row))
+        most = max(1, _TILE_BYTES[self._matrix.device.type] // row)
+        number = -(-documents // most)
+        bounds = [documents * i // number for i in range(number + 1)]
+        return [slice(*pair) for pair in itertools.pairwise(bounds)]
 
-    def _exponentials(
-        self, wide: torch.Tensor
-    ) -> tuple[list[tuple[slice, torch.Tensor]], torch.Tensor, torch.Tensor]:
-        """Return E of some documents, its product with the decoder, and what logits were lowered.
+    def _exponentials(self, wide: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return E ``(documents, vocabulary)``, and what logits were lowered by."""
+        exp = wide.new_empty(len(wide), len(self._matrix))
+        if self._products.rounded:  # but not the bias
+            weight, bias = self._matrix[:, : self._topics], self._matrix[:, self._topics]
+            self._products(wide[:, : self._topics], weight.T, out=exp).add_(bias)
+        else:
+            used = self._topics + 2  # a product's time grows with its columns
+            self._products(wide[:, :used], self._matrix[:, :used].T, out=exp)
+        highest = exp.amax(dim=1)
+        return exp.sub_(highest[:, None]).exp_(), highest
 
-        E is in chunks: which words, and ``(documents, words)``. The product is ``(documents,
-        topics + 2)``, what logits were lowered by ``(documents,)``.
-        """
-        documents, vocabulary = len(wide), len(self._matrix)
-        if self._exp.numel() < documents * vocabulary:
-            self._exp = self._exp.new_empty(documents * vocabulary)
-        size = _CHUNK_BYTES[self._device] // (documents * self._matrix.itemsize)
-        chunks = []
-        for words in _tiles(vocabulary, max(_TILE_DOCUMENTS, size)):
-            flat = self._exp[documents * words.start : documents * words.stop]
-            chunks.append((words, flat.view(documents, words.stop - words.start)))
+    def _times_matrix(self, exp: torch.Tensor) -> torch.Tensor:
+        """Return E times the matrix, ``(documents, topics + 2)``."""
+        if not self._products.rounded:
+            return self._products(exp, self._matrix[:, : self._topics + 2])
+        product = exp.new_zeros(len(exp), self._topics + 2)
+        product[:, : self._topics] = self._products(exp, self._matrix[:, : self._topics])
+        torch.sum(exp, dim=1, out=product[:, self._topics + 1])
+        return product
 
-        # The columns that fill up a row are left out: a product's time grows with its columns.
-        used = self._topics + 2
-        wide, decoder = wide[:, :used], self._matrix[:, :used]
-        highest = wide.new_zeros(documents)
-        # Elsewhere than on a CPU, looking at a sum would have the host wait for the device.
-        if self._device == "cpu":
-            product = wide.new_zeros(documents, used)
-            for words, exp in chunks:
-                torch.mm(wide, decoder[words].T, out=exp)
-                product.addmm_(exp.exp_(), decoder[words])
-            if _in_range(product[:, used - 1]):
-                return chunks, product, highest
-        for words, exp in chunks:
-            torch.mm(wide, decoder[words].T, out=exp)
-        highest = torch.stack([exp.amax(dim=1) for _, exp in chunks]).amax(dim=0)
-        product = wide.new_zeros(documents, used)
-        for words, exp in chunks:
-            product.addmm_(exp.sub_(highest[:, None]).exp_(), decoder[words])
-        return chunks, product, highest
-
-
-def _in_range(totals: torch.Tensor) -> bool:
-    least, greatest = torch.aminmax(totals)
-    return float(least) > _TOTALS[0] and float(greatest) < _TOTALS[1]
-
-
-def _tiles(length: int, size: int) -> list[slice]:
-    """Return slices of at most `size` that cover ``range(length)``, of nearly equal lengths."""
-    number = -(-length // size)
-    return [slice(length * i // number, length * (i + 1) // number) for i in range(number)]
+    def _subtract_counts(
+        self, batch: Batch, tile: slice, exp: torch.Tensor, totals: torch.Tensor
+    ) -> None:
+        """Make E ``E - diag(s / n) X`` for the documents of a tile."""
+        owners, values = batch.for_training.documents, batch.counts.values
+        assert values is not None
+        tokens = batch.tokens[tile]
+        # Without tokens there are no entries either, and what fills up has the value 0.
+        ratio = totals / tokens.clamp(min=_LEAST)
+        if len(tokens) == len(batch):
+            row, amount = owners, ratio.index_select(0, owners).mul_(values)
+        else:  # entries of other tiles take nothing from anywhere
+            row = (owners - tile.start).clamp(0, len(tokens) - 1)
+            outside = (owners < tile.start) | (owners >= tile.stop)
+            amount = ratio.index_select(0, row).mul_(values).masked_fill_(outside, 0)
+        place = torch.add(batch.counts.rows, row, alpha=len(self._matrix))
+        exp.view(-1).index_add_(0, place, amount, alpha=-1)
 
 
 def _joined(parts: list[PosteriorLosses]) -> PosteriorLosses:

@@ -12,7 +12,7 @@ from ntm_ray.model.batch import Batch
 from ntm_ray.model.network import kl_divergence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from scipy.sparse import csr_matrix
 
@@ -74,13 +74,23 @@ def evaluate(network: Network, counts: csr_matrix) -> Losses:
         network: The model.
         counts: The documents ``(documents, vocabulary)``.
     """
+    return losses_of(network, noisy_batches(network, counts))
+
+
+def noisy_batches(network: Network, counts: csr_matrix) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Yield `counts` in batches for :func:`evaluate`, each with its noise."""
     generator = np.random.default_rng(EVALUATION_SEED)
     topics = network.hyperparameters.num_topics
-    total = LossSum()
     for batch in batches(network, counts):
         noise = generator.standard_normal((len(batch), topics), dtype=np.float32)
-        noise_tensor = torch.from_numpy(noise).to(network.device, network.dtype)
-        total.add(network.losses(batch, noise_tensor), batch.tokens)
+        yield batch, torch.from_numpy(noise).to(network.device, network.dtype)
+
+
+def losses_of(network: Network, pairs: Iterable[tuple[Batch, torch.Tensor]]) -> Losses:
+    """Return the losses of batches with their noise."""
+    total = LossSum()
+    for batch, noise in pairs:
+        total.add(network.losses(batch, noise), batch.tokens)
     return total.mean()
 
 

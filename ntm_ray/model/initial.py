@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,8 +28,16 @@ def initialise(tensors: Mapping[str, NDArray[np.float32]], generator: np.random.
         if not name.endswith("_weight"):
             values[...] = 1 if name.endswith("_var") else 0
             continue
-        rows = max(1, _TOGETHER // values.shape[1])
-        for first in range(0, len(values), rows):
-            part = values[first : first + rows]
-            drawn = generator.random(part.shape, dtype=np.float32)
-            part[...] = (2 * drawn - 1) * np.float32(INITIAL_SCALE)
+        for rows, drawn in drawn_weights(values.shape, generator):
+            values[rows] = drawn
+
+
+def drawn_weights(
+    shape: Sequence[int], generator: np.random.Generator
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the rows of a weight ``(rows, width)`` and what they start from, some at a time."""
+    together = max(1, _TOGETHER // shape[1])
+    for first in range(0, shape[0], together):
+        rows = slice(first, min(first + together, shape[0]))
+        drawn = generator.random((rows.stop - first, shape[1]), dtype=np.float32)
+        yield rows, (2 * drawn - 1) * np.float32(INITIAL_SCALE)

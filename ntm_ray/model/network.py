@@ -16,22 +16,21 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from ntm_ray.model import kernels
 from ntm_ray.model.decoder import Decoder
-from ntm_ray.model.parameters import ParameterVector, SparseGradient
+from ntm_ray.model.initial import drawn_weights
+from ntm_ray.model.parameters import ParameterVector, WordGradient
 from ntm_ray.model.posterior import Posterior
+from ntm_ray.model.precision import Products
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+
     from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
-
-INITIAL_SCALE = 0.07
-"""Weights start from Uniform(-0.07, 0.07), as MXNet, under SageMaker NTM, has it."""
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9
@@ -72,6 +71,7 @@ class Network:
         hyperparameters: Sizes of the network, its activation, and whether to normalise.
         dtype: Floating-point type; float64 is for checks.
         device: Where the parameters lie.
+        products: How dense matrices are multiplied in training; in evaluation, exactly.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Network:
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
+        products: Products | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.dtype = dtype
@@ -98,10 +99,12 @@ class Network:
         # The decoder multiplies by weight, bias and ones in one product: see Decoder.
         self.parameters.matrix[:, hyperparameters.num_topics + 1] = 1
         self.gradient = self.parameters.gradient()
-        self.encoder_gradient: SparseGradient | None = None
+        self.encoder_gradient: WordGradient | None = None
         self.running = ParameterVector(running, dtype=dtype, device=self.device)
-        self._decoder = Decoder(
-            self.parameters.matrix, self.gradient.matrix, hyperparameters.num_topics
+        self._exact, self._products = Products(), products or Products()
+        self._decoder, self._training_decoder = (
+            Decoder(self.parameters.matrix, self.gradient.matrix, hyperparameters.num_topics, how)
+            for how in (self._exact, self._products)
         )
 
     def initialise(self, generator: np.random.Generator) -> None:
@@ -109,8 +112,8 @@ class Network:
         for name in self.parameters:
             values = self.parameters[name]
             if name.endswith("_weight"):
-                drawn = generator.random(tuple(values.shape), dtype=np.float32)
-                values.copy_(torch.from_numpy((2 * drawn - 1) * np.float32(INITIAL_SCALE)))
+                for rows, drawn in drawn_weights(values.shape, generator):
+                    values[rows].copy_(torch.from_numpy(drawn))
             else:
                 values.zero_()
         for name in self.running:
@@ -133,7 +136,7 @@ class Network:
     @torch.inference_mode()
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the posterior's mean and log sigma, ``(documents, topics)`` each."""
-        return self._heads(self._encode(batch, training=False))
+        return self._heads(self._encode(batch, training=False), self._exact)
 
     @torch.inference_mode()
     def topic_weights(self, batch: Batch) -> torch.Tensor:
@@ -148,9 +151,11 @@ class Network:
             batch: The documents.
             noise: Standard normal noise ``(documents, topics)``.
         """
-        posterior = self._sample(*self.posterior(batch), noise)
-        losses = self._decoder(batch, posterior, gradient=False)
-        return DocumentLosses(recons=losses.recons, kld=losses.kld)
+        mean, log_sigma = self.posterior(batch)
+        wide = self._sample(mean, log_sigma, noise).wide
+        return DocumentLosses(
+            recons=self._decoder.recons(batch, wide), kld=kl_divergence(mean, log_sigma)
+        )
 
     @torch.inference_mode()
     def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
@@ -163,8 +168,8 @@ class Network:
             noise: Standard normal noise ``(documents, topics)``.
         """
         layers = self._encode(batch, training=True)
-        posterior = self._sample(*self._heads(layers), noise)
-        losses = self._decoder(batch, posterior, gradient=True)
+        posterior = self._sample(*self._heads(layers, self._products), noise)
+        losses = self._training_decoder.with_gradient(batch, posterior)
         self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
 
@@ -174,17 +179,20 @@ class Network:
         sigma = log_sigma.exp()
         wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
         topics = mean.shape[1]
-        torch.softmax(torch.addcmul(mean, sigma, noise), dim=1, out=wide[:, :topics])
-        wide[:, topics] = 1
+        wide[:, :topics] = torch.softmax(torch.addcmul(mean, sigma, noise), dim=1)
+        wide[:, topics].fill_(1)
         return Posterior(mean, log_sigma, sigma, noise, wide)
 
-    def _heads(self, layers: list[_Layer]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _heads(
+        self, layers: list[_Layer], products: Products
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         hidden, p = layers[-1].output, self.parameters
-        mean = torch.addmm(p["mean_bias"], hidden, p["mean_weight"])
-        return mean, torch.addmm(p["log_sigma_bias"], hidden, p["log_sigma_weight"])
+        mean = products.affine(p["mean_bias"], hidden, p["mean_weight"])
+        return mean, products.affine(p["log_sigma_bias"], hidden, p["log_sigma_weight"])
 
     def _encode(self, batch: Batch, *, training: bool) -> list[_Layer]:
         layers: list[_Layer] = []
+        products = self._products if training else self._exact
         for name in self._layers:
             weight, offset = (
                 self.parameters[f"{name}_{part}"] for part in ("weight", self._offset)
@@ -192,7 +200,7 @@ class Network:
             if not layers:
                 linear = (batch.counts @ self.parameters.rows)[:, : len(offset)]
             else:
-                linear = layers[-1].output @ weight
+                linear = products(layers[-1].output, weight)
             layer = _Layer(linear)
             if self.hyperparameters.batch_norm:
                 linear = self._normalise(name, layer, training=training)
@@ -216,14 +224,14 @@ class Network:
     def _encode_backward(
         self, batch: Batch, layers: list[_Layer], d_mean: torch.Tensor, d_log_sigma: torch.Tensor
     ) -> None:
-        p, g = self.parameters, self.gradient
+        p, g, products = self.parameters, self.gradient, self._products
         hidden = layers[-1].output
         for head, d_head in (("mean", d_mean), ("log_sigma", d_log_sigma)):
-            torch.mm(hidden.T, d_head, out=g[f"{head}_weight"])
+            products(hidden.T, d_head, out=g[f"{head}_weight"])
             torch.sum(d_head, dim=0, out=g[f"{head}_bias"])
         d_hidden = self._d_output(batch, len(layers) - 1)
-        torch.mm(d_mean, p["mean_weight"].T, out=d_hidden)
-        d_hidden.addmm_(d_log_sigma, p["log_sigma_weight"].T)
+        products(d_mean, p["mean_weight"].T, out=d_hidden)
+        products.add(d_hidden, d_log_sigma, p["log_sigma_weight"].T)
         for i in reversed(range(len(layers))):
             name, layer = self._layers[i], layers[i]
             d_offset = g[f"{name}_{self._offset}"]
@@ -231,9 +239,9 @@ class Network:
             if layer.normalised is not None and layer.scale is not None:
                 _normalise_backward(layer.normalised, layer.scale, d_hidden)
             if i:
-                torch.mm(layers[i - 1].output.T, d_hidden, out=g[f"{name}_weight"])
+                products(layers[i - 1].output.T, d_hidden, out=g[f"{name}_weight"])
                 d_input = self._d_output(batch, i - 1)
-                d_hidden = torch.mm(d_hidden, p[f"{name}_weight"].T, out=d_input)
+                d_hidden = products(d_hidden, p[f"{name}_weight"].T, out=d_input)
 
     def _d_output(self, batch: Batch, layer: int) -> torch.Tensor:
         """Return memory for the gradient by a layer's output; the first one's is kept."""
@@ -241,7 +249,7 @@ class Network:
         if layer:
             return self.parameters.flat.new_empty(len(batch), width)
         d = self.parameters.flat.new_zeros(len(batch), self.parameters.rows.shape[1])
-        self.encoder_gradient = SparseGradient(batch.for_training, d)
+        self.encoder_gradient = WordGradient(batch.for_training, d)
         return d[:, :width]
 
 
@@ -285,17 +293,13 @@ def _activate_backward(
     activation: Activation, output: torch.Tensor, d: torch.Tensor, d_offset: torch.Tensor
 ) -> None:
     """Take `d` back through an activation in place, and sum it into `d_offset`."""
-    if d.is_cpu:
-        number = {"sigmoid": kernels.SIGMOID, "tanh": kernels.TANH, "relu": kernels.RELU}
-        arrays = (tensor.numpy() for tensor in (output, d, d_offset))
-        kernels.through_activation(number[activation], *arrays)
-        return
+    # What autograd calls: one operation each, not three.
     if activation == "sigmoid":
-        d.mul_(output * (1 - output))
+        torch.ops.aten.sigmoid_backward.grad_input(d, output, grad_input=d)
     elif activation == "tanh":
-        d.mul_(1 - output.square())
+        torch.ops.aten.tanh_backward.grad_input(d, output, grad_input=d)
     else:
-        d.mul_(output > 0)
+        torch.ops.aten.threshold_backward.grad_input(d, output, 0, grad_input=d)
     torch.sum(d, dim=0, out=d_offset)
 
 

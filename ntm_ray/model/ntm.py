@@ -66,6 +66,7 @@ class NTM:
         *,
         seed: int = 0,
         device: str = "auto",
+        precision: str = "float32",
         on_epoch: Callable[[EpochRecord], None] | None = None,
     ) -> NTM:
         """Train on `corpus` until done, keep the parameters of the best epoch, and return self.
@@ -75,16 +76,19 @@ class NTM:
                 or of the least training loss where there are no validation documents.
             seed: Decides initial weights, noise, shuffling and sub-sampling.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+            precision: How matrices are multiplied in training: ``float32``, or on a CUDA GPU
+                ``tf32`` or ``bf16``, which are faster and less exact.
             on_epoch: Called with each epoch's record.
 
         Raises:
             HyperparameterError: `feature_dim` is not the corpus's, or the first epoch diverged.
-            DeviceError: This machine has no such device.
+            DeviceError: This machine has no such device, or the device no such precision.
         """
         hyperparameters = Hyperparameters.parse(
             {"feature_dim": corpus.feature_dim, **self._settings}
         )
-        training = Training(hyperparameters, corpus, seed=seed, device=str(resolve_device(device)))
+        where = str(resolve_device(device))
+        training = Training(hyperparameters, corpus, seed=seed, device=where, precision=precision)
         while not training.finished:
             record = training.train_epoch()
             if on_epoch is not None:

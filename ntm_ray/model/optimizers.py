@@ -5,7 +5,8 @@ They differ from PyTorch's in where epsilon, weight decay and clipping enter (MX
 adadelta without any learning rate; adam and rmsprop decay before they clip. Clipping is
 element by element.
 
-These run on any device. A CPU does the same in one pass: :mod:`ntm_ray.model.cpu_optimizer`.
+These run on any device, each parameter and each array of state in one vector. Nothing here looks
+at a value, so that a GPU can repeat a step without the host.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ntm_ray.model.batch import Batch
+    from numpy.typing import NDArray
+
     from ntm_ray.model.hyperparameters import Hyperparameters
-    from ntm_ray.model.parameters import ParameterVector, SparseGradient
+    from ntm_ray.model.parameters import ParameterVector, WordGradient
+
+_PIECE = 1 << 26
+"""Most elements that are updated at a time, and so the size of what is computed on the way."""
 
 
 class Optimizer(ABC):
@@ -46,31 +52,59 @@ class Optimizer(ABC):
             name: torch.zeros_like(parameters.flat) for name in self.accumulators
         }
 
-    def prepare(self, batch: Batch) -> None:  # noqa: B027 - here no row lags behind
-        """Bring the parameters that `batch` reads up to date."""
-
-    def settle(self) -> None:  # noqa: B027 - here no row lags behind
-        """Bring all parameters and `state_tensors` up to date."""
-
-    @torch.no_grad()
-    def step(self, gradient: torch.Tensor, sparse: SparseGradient | None = None) -> None:
+    def step(self, gradient: torch.Tensor, sparse: WordGradient | None = None) -> None:
         """Do one step.
 
         Args:
             gradient: Laid out as the parameters after ``sparse_end``; it is overwritten.
             sparse: The gradient of the weight before, if there is one.
         """
+        rate = float(self.rates(1)[0])
         self.steps += 1
-        parameters = self._parameters
-        begin, middle, end = parameters.sparse_end, parameters.weights_end, parameters.others_end
+        self.update(gradient, rate, sparse)
+
+    def rates(self, number: int) -> NDArray[np.float32]:
+        """Return the learning rates of the next steps, ``(number,)``."""
+        return np.full(number, self._learning_rate, dtype=np.float32)
+
+    @torch.no_grad()
+    def update(
+        self,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,
+        sparse: WordGradient | None = None,
+    ) -> None:
+        """Do what :meth:`step` does, for a step that is counted elsewhere.
+
+        Args:
+            gradient: See :meth:`step`.
+            rate: What :meth:`rates` said for this step, as a number or a tensor of one.
+            sparse: See :meth:`step`.
+        """
+        parameters, states = self._parameters, self.state_tensors.values()
+        begin, middle = parameters.sparse_end, parameters.weights_end
         if sparse is not None:
-            self._step(slice(0, begin), sparse.dense(len(parameters.rows)).view(-1), decayed=True)
-        self._step(slice(begin, middle), gradient[: middle - begin], decayed=True)
-        self._step(slice(middle, end), gradient[middle - begin : end - begin], decayed=False)
-        width = parameters.matrix_width
-        matrix = gradient[end - begin :].view(parameters.matrix.shape)
-        for columns, decayed in ((slice(width), True), (slice(width, width + 1), False)):
-            self._step(slice(end, None), matrix, decayed=decayed, columns=columns)
+            shape = parameters.rows.shape
+            for columns, part in sparse.parts():
+                weights = parameters.rows[:, columns]
+                if self._rescale != 1.0:
+                    part.mul_(self._rescale)
+                if self._weight_decay:
+                    self._decay(weights, part)
+                state = [tensor[:begin].view(shape)[:, columns] for tensor in states]
+                self._update(weights, part, rate, *state)
+        if self._rescale != 1.0:
+            gradient.mul_(self._rescale)
+        if self._weight_decay:
+            width = parameters.matrix_width
+            matrix = gradient[parameters.others_end - begin :].view(parameters.matrix.shape)
+            self._decay(parameters.flat[begin:middle], gradient[: middle - begin])
+            self._decay(parameters.matrix[:, :width], matrix[:, :width])
+        for start in range(0, len(gradient), _PIECE):
+            piece = slice(start, start + _PIECE)
+            flats = (tensor[begin:][piece] for tensor in (parameters.flat, *states))
+            weights, *state = flats
+            self._update(weights, gradient[piece], rate, *state)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], steps: int) -> None:
         """Go on from the `state_tensors` and `steps` of another optimizer of this kind."""
@@ -78,30 +112,23 @@ class Optimizer(ABC):
             tensor.copy_(tensors[name])
         self.steps = steps
 
-    def _step(
-        self,
-        part: slice,
-        gradient: torch.Tensor,
-        *,
-        decayed: bool,
-        columns: slice | None = None,
-    ) -> None:
-        def chosen(flat: torch.Tensor) -> torch.Tensor:
-            tensor = flat[part].view(gradient.shape)
-            return tensor if columns is None else tensor[:, columns]
-
-        weights = chosen(self._parameters.flat)
-        state = [chosen(tensor) for tensor in self.state_tensors.values()]
-        gradient = gradient if columns is None else gradient[:, columns]
-        if self._rescale != 1.0:
-            gradient.mul_(self._rescale)
-        self._update(weights, gradient, self._weight_decay if decayed else 0.0, *state)
+    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:  # noqa: ARG002
+        """Do the decay of weights, ahead of the rest of their step."""
+        weights.mul_(1 - self._learning_rate * self._weight_decay)
 
     @abstractmethod
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,
+        *state: torch.Tensor,
     ) -> None:
-        """Change `weights` and `state` in place; `gradient` may be overwritten."""
+        """Change `weights` and `state` in place, without decay.
+
+        `gradient` may be overwritten, but where it was zero it stays so: what fills up rows never
+        changes.
+        """
 
     def _clip(self, gradient: torch.Tensor) -> torch.Tensor:
         if math.isinf(self._clip_at):
@@ -113,10 +140,13 @@ class Sgd(Optimizer):
     """w -= lr * (clip(g) + wd * w); no momentum."""
 
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *_: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        *_: torch.Tensor,
     ) -> None:
-        self._clip(gradient).add_(weights, alpha=decay)
-        weights.sub_(gradient, alpha=self._learning_rate)
+        weights.sub_(self._clip(gradient), alpha=self._learning_rate)
 
 
 class Adam(Optimizer):
@@ -125,15 +155,27 @@ class Adam(Optimizer):
     accumulators = ("mean", "var")
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
+    def rates(self, number: int) -> NDArray[np.float32]:
+        """Return the learning rates of the next steps, with the correction in them."""
+        steps = range(self.steps + 1, self.steps + 1 + number)
+        rates = [self._learning_rate * self.correction(step) for step in steps]
+        return np.array(rates, dtype=np.float32)
+
+    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        gradient.add_(weights, alpha=self._weight_decay)
+
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,
+        *state: torch.Tensor,
     ) -> None:
-        self._clip(gradient.add_(weights, alpha=decay))
+        self._clip(gradient)
         mean, var = state
         mean.lerp_(gradient, 1 - self.beta1)
         var.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        rate = self._learning_rate * self.correction(self.steps)
-        weights.addcdiv_(mean, var.sqrt().add_(self.epsilon), value=-rate)
+        weights.addcdiv_(mean, var.sqrt().add_(self.epsilon).div_(rate), value=-1)
 
     @classmethod
     def correction(cls, steps: int) -> float:
@@ -148,11 +190,14 @@ class AdaGrad(Optimizer):
     epsilon = 1e-7
 
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        *state: torch.Tensor,
     ) -> None:
         self._clip(gradient)
         history = state[0].addcmul_(gradient, gradient)
-        weights.mul_(1 - self._learning_rate * decay)
         weights.addcdiv_(gradient, (history + self.epsilon).sqrt_(), value=-self._learning_rate)
 
 
@@ -162,8 +207,15 @@ class AdaDelta(Optimizer):
     accumulators = ("gradients", "deltas")
     rho, epsilon = 0.9, 1e-5
 
+    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:  # noqa: ARG002
+        weights.mul_(1 - self._weight_decay)
+
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - there is none
+        *state: torch.Tensor,
     ) -> None:
         self._clip(gradient)
         gradients, deltas = state
@@ -171,7 +223,6 @@ class AdaDelta(Optimizer):
         ratio = (deltas + self.epsilon).div_(gradients + self.epsilon)
         delta = gradient.mul_(ratio.sqrt_())
         deltas.mul_(self.rho).addcmul_(delta, delta, value=1 - self.rho)
-        weights.mul_(1 - decay)
         weights.sub_(delta)
 
 
@@ -181,10 +232,17 @@ class RmsProp(Optimizer):
     accumulators = ("var",)
     gamma, epsilon = 0.9, 1e-8
 
+    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+        gradient.add_(weights, alpha=self._weight_decay)
+
     def _update(
-        self, weights: torch.Tensor, gradient: torch.Tensor, decay: float, *state: torch.Tensor
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        *state: torch.Tensor,
     ) -> None:
-        self._clip(gradient.add_(weights, alpha=decay))
+        self._clip(gradient)
         var = state[0].mul_(self.gamma).addcmul_(gradient, gradient, value=1 - self.gamma)
         weights.addcdiv_(gradient, (var + self.epsilon).sqrt_(), value=-self._learning_rate)
 

@@ -11,13 +11,16 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ntm_ray.model.batch import Transposed
+    from ntm_ray.model.batch import ByWord
 
 # Each parameter starts on a cache line: aligned rows are faster, and equal in every process.
 _ALIGNMENT = 16
 # Rows of the sparse weight are read and changed one by one: none ends in half a vector.
 _ROW_ALIGNMENT = 32
 _JOINED_ALIGNMENT = 8
+
+_PART_BYTES = 1 << 28
+"""Most memory for a part of the gradient of the weight that counts are multiplied by."""
 
 
 class ParameterVector:
@@ -101,27 +104,29 @@ class ParameterVector:
 
 
 @dataclass(frozen=True)
-class SparseGradient:
+class WordGradient:
     """The gradient of the weight that counts are multiplied by: ``X^T d``, not yet carried out.
 
     Attributes:
-        transposed: The counts X, transposed.
+        by_word: The counts X, transposed.
         d: Gradient by the product ``(documents, width)``, as wide as the filled up rows.
     """
 
-    transposed: Transposed
+    by_word: ByWord
     d: torch.Tensor
 
-    @property
-    def words(self) -> torch.Tensor:
-        """The words whose rows are not zero, ``(words,)``."""
-        return self.transposed.words
+    def parts(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield it column by column: which columns, and ``(vocabulary, columns)``, to be used up.
 
-    def rows(self) -> torch.Tensor:
-        """Return those rows, ``(words, width)``, as wide as the filled up rows."""
-        return self.transposed.rows @ self.d
+        As many columns as fit a set size are together, but at least `_ROW_ALIGNMENT`.
+        """
+        width = self.d.shape[1]
+        column = (self.by_word.words.count + self.by_word.pieces.count) * self.d.itemsize
+        most = max(1, _PART_BYTES // (column * _ROW_ALIGNMENT)) * _ROW_ALIGNMENT
+        for start in range(0, width, most):
+            columns = slice(start, min(start + most, width))
+            yield columns, self.by_word @ self.d[:, columns]
 
-    def dense(self, vocabulary: int) -> torch.Tensor:
-        """Return all rows, ``(vocabulary, width)``."""
-        rows = self.rows()
-        return rows.new_zeros(vocabulary, rows.shape[1]).index_copy_(0, self.words.long(), rows)
+    def dense(self) -> torch.Tensor:
+        """Return all of it, ``(vocabulary, width)``."""
+        return torch.cat([part for _, part in self.parts()], dim=1)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ntm_ray.model import kernels
-
 
 @dataclass(frozen=True)
 class Posterior:
@@ -81,18 +79,6 @@ def through_posterior(
         posterior.mean, posterior.log_sigma, posterior.sigma, posterior.noise
     )  # fmt: skip
     wide, topics = posterior.wide, mean.shape[1]
-    if mean.is_cpu:
-        found = PosteriorLosses(
-            recons=torch.empty_like(tokens),
-            kld=torch.empty_like(tokens),
-            scaled=torch.empty_like(product),
-            d_mean=torch.empty_like(mean),
-            d_log_sigma=torch.empty_like(mean),
-        )
-        given = (product, highest, sparse_product, wide, tokens, mean, log_sigma, sigma, noise)
-        to_fill = (found.recons, found.kld, found.scaled, found.d_mean, found.d_log_sigma)
-        kernels.through_posterior(*(tensor.numpy() for tensor in (*given, *to_fill)))
-        return found
     total = product[:, topics + 1]
     recons = tokens * (total.log() + highest) - torch.linalg.vecdot(sparse_product, wide)
     scale = (tokens / total)[:, None]
@@ -101,8 +87,8 @@ def through_posterior(
     d_h = theta * (d_theta - torch.linalg.vecdot(theta, d_theta)[:, None])
     return PosteriorLosses(
         recons=recons,
-        kld=0.5 * (mean.square() + beyond - 2 * log_sigma).sum(dim=1),
+        kld=torch.addcmul(beyond, mean, mean).sub_(log_sigma, alpha=2).sum(dim=1).mul_(0.5),
         scaled=scale * wide[:, : topics + 2],
         d_mean=d_h + mean,
-        d_log_sigma=d_h * sigma * noise + beyond,
+        d_log_sigma=torch.addcmul(beyond, d_h * sigma, noise),
     )

@@ -15,6 +15,7 @@ from ntm_ray.model.device import resolve_device
 from ntm_ray.model.device_learner import DeviceLearner
 from ntm_ray.model.early_stopping import EarlyStopping
 from ntm_ray.model.evaluation import Losses
+from ntm_ray.model.precision import check_precision
 
 if TYPE_CHECKING:
     import torch
@@ -89,14 +90,21 @@ class Training:
         corpus: Training documents and, if there are any, validation documents.
         seed: Decides initial weights, noise, shuffling and sub-sampling.
         device: See :func:`ntm_ray.model.device.resolve_device`.
+        precision: See :func:`ntm_ray.model.precision.check_precision`.
 
     Raises:
         HyperparameterError: `feature_dim` is not the size of the vocabulary.
-        DeviceError: This machine has no such device.
+        DeviceError: This machine has no such device, or the device no such precision.
     """
 
     def __init__(
-        self, hyperparameters: Hyperparameters, corpus: Corpus, *, seed: int, device: str = "cpu"
+        self,
+        hyperparameters: Hyperparameters,
+        corpus: Corpus,
+        *,
+        seed: int,
+        device: str = "cpu",
+        precision: str = "float32",
     ) -> None:
         if hyperparameters.feature_dim != corpus.feature_dim:
             raise HyperparameterError(
@@ -112,10 +120,11 @@ class Training:
         self.stop_reason: StopReason | None = None
         self._generator = np.random.default_rng(seed)
         where = resolve_device(device)
+        how = check_precision(precision, where)
         self._learner: Learner = (
             CpuLearner(hyperparameters, corpus, self._generator)
             if where.type == "cpu"
-            else DeviceLearner(hyperparameters, corpus, self._generator, where)
+            else DeviceLearner(hyperparameters, corpus, self._generator, where, precision=how)
         )
         self._early_stopping = EarlyStopping(
             hyperparameters.num_patience_epochs, hyperparameters.tolerance

@@ -22,6 +22,7 @@ class TrialSetting:
         rungs: Epochs that must be reported as the last of a report.
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: See `Training`.
         models: The folder in which a trial saves its best model, as a folder of its own name.
         states: The folder in which a trial that may be paused saves what it would go on from, as
             `<trial>/<epoch>`.
@@ -30,6 +31,7 @@ class TrialSetting:
     rungs: frozenset[int]
     threads: int
     device: str
+    precision: str
     models: Path
     states: Path
 

@@ -72,6 +72,8 @@ class TuningJob(BaseModel):
         storage: The folder that job folders are made in.
         name: The job folder's name; None: made of the corpus's name and the time.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: How a trial multiplies matrices in training: `float32`, or on a CUDA GPU `tf32`
+            or `bf16`, which are faster and less exact. Validation is always in float32.
 
     Raises:
         JobError: One line with the field, the value and what is allowed.
@@ -93,6 +95,7 @@ class TuningJob(BaseModel):
     storage: Path = Path("runs")
     name: str | None = None
     device: str = "auto"
+    precision: str = "float32"
 
     if not TYPE_CHECKING:  # type checkers see the fields, users the one-line error
 
@@ -158,6 +161,20 @@ class TuningJob(BaseModel):
         if not re.fullmatch(r"auto|cpu|cuda|mps", device):
             raise ValueError("one of auto, cpu, cuda, mps is wanted")
         return device
+
+    @field_validator("precision", mode="after")
+    @classmethod
+    def _precision_is_known(cls, precision: str, info: ValidationInfo) -> str:
+        if precision == "float32":
+            return precision
+        from ntm_ray.model.precision import PRECISIONS  # with torch, which a driver needs not
+
+        if precision not in PRECISIONS:
+            raise ValueError(f"one of {', '.join(PRECISIONS)} is wanted")
+        device = info.data.get("device")
+        if device in {"cpu", "mps"}:
+            raise ValueError(f"on the device {device} it is float32")
+        return precision
 
     @model_validator(mode="after")
     def _names_exist(self) -> TuningJob:

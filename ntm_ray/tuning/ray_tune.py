@@ -71,6 +71,7 @@ def run_trials(
         rungs=frozenset(engine.scheduler.rungs),
         threads=job.threads,
         device=job.device,
+        precision=job.precision,
         models=folder.models,
         states=folder.states,
     )
@@ -161,6 +162,8 @@ def _gpus_per_slot(job: TuningJob) -> float:
     if job.device == "cuda" and not gpus:
         raise JobError("device = 'cuda': Ray sees no GPU here; use auto or cpu")
     if job.device in {"cpu", "mps"} or not gpus:
+        if job.precision != "float32":
+            raise JobError(f"precision = {job.precision!r}: Ray sees no GPU here; use float32")
         return 0
     # Ray counts GPUs in ten-thousandths; rounding up would leave the last slot without its share.
     return min(1.0, int(gpus / job.slots * 10_000) / 10_000)

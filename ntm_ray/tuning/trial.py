@@ -40,7 +40,13 @@ class RunningTrial:
         hyperparameters = Hyperparameters.parse(
             {"feature_dim": corpus.feature_dim} | assignment.hyperparameters
         )
-        self._training = Training(hyperparameters, corpus, seed=assignment.seed, device=device)
+        self._training = Training(
+            hyperparameters,
+            corpus,
+            seed=assignment.seed,
+            device=device,
+            precision=setting.precision,
+        )
         if assignment.state is not None:
             self._training.load_state_dict(load_state(assignment.state))
 

@@ -145,6 +145,8 @@ def test_list_alone_names_everything() -> None:
         (("tune", "--trials", "0"), "trials = 0"),
         (("tune", "--name", "a/b"), "name = 'a/b'"),
         (("tune", "--device", "tpu"), "device = 'tpu'"),
+        (("tune", "--precision", "fp8"), "precision = 'fp8': one of float32, tf32, bf16"),
+        (("tune", "--device", "cpu", "--precision", "bf16"), "on the device cpu it is float32"),
         (("tune", "--storage", "s3://bucket"), "storage = 's3://bucket'"),
         (("tune", "--validation-fraction", "2"), "validation_fraction = 2.0"),
         (("tune", "--resume", "nowhere"), "nowhere: not a job folder"),
@@ -155,6 +157,10 @@ def test_list_alone_names_everything() -> None:
         (("tune", "[/x]"), "[/x]: no such file"),
         (("tune", "synthetic", "--set", "feature_dim=7"), "give 25"),
         (("train", "synthetic", "--device", "cuda:99"), "cuda:99"),
+        (
+            ("train", "synthetic", "--device", "cpu", "--precision", "tf32"),
+            "precision 'tf32' is for CUDA GPUs",
+        ),
         (("topics", "nowhere"), "nowhere: is no model folder"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from ntm_ray.corpus import Corpus, bars, unigram_loss
 from ntm_ray.errors import JobError
@@ -226,6 +227,13 @@ def test_resuming_a_finished_job_gives_its_result_at_once(result: TuningResult) 
     assert again.to_json_dict() == result.to_json_dict()
     assert watching.heard == []
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_precision_of_gpus_is_refused_where_ray_sees_none(tmp_path: Path) -> None:
+    job = TuningJob(corpus="synthetic", precision="tf32", slots=1, storage=tmp_path)
+    with pytest.raises(JobError, match=r"^precision = 'tf32': Ray sees no GPU here; use float32$"):
+        job.run()
 
 
 def test_beginning_a_job_in_the_folder_of_another_is_refused(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.model import Hyperparameters, Training
@@ -83,8 +83,17 @@ def plain_update(
     return new
 
 
-def plain_curve(training: Training, corpus: Corpus, epochs: int) -> list[float]:
-    """Training total_loss of each epoch, from the initial state of `training`, in float64."""
+def plain_curve(
+    training: Training,
+    corpus: Corpus,
+    epochs: int,
+    noise_of_steps: Iterable[torch.Tensor] | None = None,
+) -> list[float]:
+    """Training total_loss of each epoch, from the initial state of `training`, in float64.
+
+    Noise is drawn as on a CPU, unless a device drew it, from a seed an epoch.
+    """
+    given = iter(noise_of_steps) if noise_of_steps is not None else None
     hyperparameters = training.hyperparameters
     state = training.state_dict()
     generator = np.random.default_rng()
@@ -101,12 +110,16 @@ def plain_curve(training: Training, corpus: Corpus, epochs: int) -> list[float]:
         order = generator.permutation(len(x_all))
         order = order[: max(1, round(hyperparameters.sub_sample * len(x_all)))]
         nats_a_word = []
+        if given is not None:
+            generator.integers(1 << 63)
         for start in range(0, len(order), hyperparameters.mini_batch_size):
             x = x_all[order[start : start + hyperparameters.mini_batch_size]]
-            noise = generator.standard_normal(
-                (len(x), hyperparameters.num_topics), dtype=np.float32
-            )
-            recons, kld = plain_losses(p, x, torch.from_numpy(noise).double(), hyperparameters)
+            if given is None:
+                shape = (len(x), hyperparameters.num_topics)
+                noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+            else:
+                noise = next(given)
+            recons, kld = plain_losses(p, x, noise.double(), hyperparameters)
             nats_a_word.append(((recons + kld) / x.sum(dim=1)).detach())
             gradients = torch.autograd.grad((recons + kld).sum(), list(p.values()))
             step += 1

@@ -66,7 +66,7 @@ def test_the_noise_of_a_document_does_not_depend_on_how_documents_are_chunked(
 def test_the_posterior_is_sampled(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of(corpus)
     first = evaluate(network, corpus.validation)
-    monkeypatch.setattr(evaluation, "_SEED", 1)
+    monkeypatch.setattr(evaluation, "EVALUATION_SEED", 1)
     assert evaluate(network, corpus.validation).recons_loss != first.recons_loss
 
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from ntm_ray.model import Hyperparameters, decoder
+from ntm_ray.model import Hyperparameters, decoder, initial, parameters
 from ntm_ray.model.batch import Batch
 from ntm_ray.model.network import Network, kl_divergence
 from tests.model.plain_ntm import plain_losses
@@ -36,7 +36,7 @@ def gradient_of(made: Network, name: str) -> torch.Tensor:
     if name != "encoder_0_weight":
         return made.gradient[name]
     assert made.encoder_gradient is not None
-    return made.encoder_gradient.dense(VOCABULARY)[:, : made.parameters[name].shape[1]]
+    return made.encoder_gradient.dense()[:, : made.parameters[name].shape[1]]
 
 
 def counts(documents: int) -> scipy.sparse.csr_matrix:
@@ -82,9 +82,8 @@ def test_documents_larger_than_a_tile_of_logits_change_nothing(
     rows, noise = counts(9), torch.randn(9, TOPICS, dtype=torch.float64)
     whole = float64_network(settings())
     expected = whole.train_losses(batch_of(rows), noise)
-    monkeypatch.setattr(decoder, "_TILE_DOCUMENTS", 5)
-    monkeypatch.setattr(decoder, "_TILE_BYTES", 4 * VOCABULARY * 8)
-    monkeypatch.setitem(decoder._CHUNK_BYTES, "cpu", 0)
+    monkeypatch.setitem(decoder._TILE_BYTES, "cpu", 4 * VOCABULARY * 8)
+    monkeypatch.setattr(parameters, "_PART_BYTES", 0)
     tiled = float64_network(settings())
     found = tiled.train_losses(batch_of(rows), noise)
     torch.testing.assert_close(found.recons, expected.recons)
@@ -139,6 +138,16 @@ def test_weights_start_uniform_within_mxnets_range_and_biases_at_zero() -> None:
     assert -0.07 <= weight.min() < -0.0699
     assert abs(weight.mean()) < 0.002
     assert all(not made.parameters[n].any() for n in made.parameters if not n.endswith("_weight"))
+
+
+def test_weights_drawn_in_parts_are_those_drawn_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, parts = Network(settings(feature_dim=300)), Network(settings(feature_dim=300))
+    whole.initialise(np.random.default_rng(0))
+    monkeypatch.setattr(initial, "_TOGETHER", 7 * TOPICS)
+    parts.initialise(np.random.default_rng(0))
+    assert torch.equal(whole.parameters.flat, parts.parameters.flat)
 
 
 def test_a_batch_without_its_transpose_cannot_be_trained_on() -> None:

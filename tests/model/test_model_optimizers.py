@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model import Hyperparameters, optimizers
+from ntm_ray.model import parameters as parameters_module
+from ntm_ray.model.batch import Batch
 from ntm_ray.model.optimizers import OPTIMIZERS, Optimizer
-from ntm_ray.model.parameters import ParameterVector
+from ntm_ray.model.parameters import ParameterVector, WordGradient
+from tests.model.plain_ntm import plain_update
 
 SETTINGS: list[dict[str, float]] = [
     {},
@@ -120,3 +125,68 @@ def test_an_optimizer_goes_on_from_a_saved_state(name: str) -> None:
     second.load_state(first.state_tensors, first.steps)
     run(second, restored, 3)
     assert torch.equal(straight.flat, restored.flat)
+
+
+VOCABULARY, WIDTH, TOPICS, STEPS = 30, 40, 4, 40
+SHAPES: dict[str, tuple[int, ...]] = {
+    "encoder_0_weight": (VOCABULARY, WIDTH),
+    "mean_weight": (WIDTH, TOPICS),
+    "mean_bias": (TOPICS,),
+    "projection_weight": (VOCABULARY, TOPICS),
+    "projection_bias": (VOCABULARY,),
+}
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+@pytest.mark.parametrize("setting", [*SETTINGS, {"weight_decay": 0.02, "rescale_gradient": 0.1}])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_many_steps_of_a_whole_network_end_where_plain_updates_end(
+    name: str, setting: dict[str, float], in_parts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_parts:
+        monkeypatch.setattr(parameters_module, "_PART_BYTES", 0)
+        monkeypatch.setattr(optimizers, "_PIECE", 50)
+    hyperparameters = Hyperparameters.parse(
+        {"feature_dim": VOCABULARY, "num_topics": TOPICS, "learning_rate": 0.02,
+         "optimizer": name, **setting}
+    )  # fmt: skip
+    parameters = ParameterVector(
+        SHAPES,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        sparse="encoder_0_weight",
+        joined=("projection_weight", "projection_bias"),
+    )
+    random = np.random.default_rng(1)
+    for key in parameters:
+        parameters[key].copy_(torch.from_numpy(random.standard_normal(SHAPES[key])))
+    parameters.matrix[:, TOPICS + 1] = 1
+    plain = {key: parameters[key].double() for key in parameters}
+    states: dict[str, dict[str, torch.Tensor]] = {key: {} for key in plain}
+    optimizer, gradient = OPTIMIZERS[name](parameters, hyperparameters), parameters.gradient()
+    for step in range(1, STEPS + 1):
+        counts = random.poisson(0.03 * random.integers(0, 2), size=(5, VOCABULARY))
+        batch = Batch.of(
+            csr_matrix(counts, dtype=np.float32),
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            transposed=True,
+        )
+        d = torch.zeros(5, parameters.rows.shape[1])
+        d[:, :WIDTH] = torch.from_numpy(random.standard_normal((5, WIDTH)))
+        for key in gradient:
+            gradient[key].copy_(torch.from_numpy(random.standard_normal(SHAPES[key])))
+        gradients = {key: gradient[key].double() for key in gradient}
+        gradients["encoder_0_weight"] = torch.from_numpy(counts).T.double() @ d[:, :WIDTH].double()
+        for key, w in plain.items():
+            plain[key] = plain_update(
+                w, gradients[key], states[key], step, key.endswith("_weight"), hyperparameters
+            )
+        optimizer.step(gradient.flat, WordGradient(batch.for_training, d))
+        gradient.flat.zero_()
+    for key, expected in plain.items():
+        np.testing.assert_allclose(
+            parameters[key], expected.float(), rtol=5e-5, atol=5e-6, err_msg=key
+        )
+    assert torch.equal(parameters.matrix[:, TOPICS + 1], torch.ones(VOCABULARY))
+    assert not parameters.rows[:, WIDTH:].any()

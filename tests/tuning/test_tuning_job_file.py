@@ -36,6 +36,7 @@ EVERY_FIELD: dict[str, Any] = {
     "storage": "some/where",
     "name": "a-name_1.0",
     "device": "cpu",
+    "precision": "float32",
 }
 
 

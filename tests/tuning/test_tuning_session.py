@@ -44,7 +44,7 @@ def carry_out(session: Session, folder: JobFolder) -> Report:
     """Train the next trial as a slot does, and report it."""
     assignment = session.next_assignment()
     assert assignment is not None
-    setting = TrialSetting(frozenset(), 1, "cpu", folder.models, folder.states)
+    setting = TrialSetting(frozenset(), 1, "cpu", "float32", folder.models, folder.states)
     report = RunningTrial(assignment, CORPUS, setting, "cpu").train()
     session.report(report)
     return report

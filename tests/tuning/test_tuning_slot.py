@@ -55,7 +55,9 @@ def corpus_for(settings: dict[str, Any]) -> Corpus:
 
 
 def setting_in(folder: Path, *rungs: int) -> TrialSetting:
-    return TrialSetting(frozenset(rungs), 1, "cpu", folder / "models", folder / "states")
+    return TrialSetting(
+        frozenset(rungs), 1, "cpu", "float32", folder / "models", folder / "states"
+    )
 
 
 def assignment_of(settings: dict[str, Any], **fields: Any) -> Assignment:

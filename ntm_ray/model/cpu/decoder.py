@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntm_ray.model.cpu.arithmetic import ZERO, compiled, exponential, reassociating
+from ntm_ray.model.cpu.arithmetic import ZERO, exponential, inner, reassociating
+from ntm_ray.model.cpu.layout import ROWS
 from ntm_ray.model.cpu.update import update
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _logits(
             z1[j] += y0 * w0[j] + y1 * w1[j] + y2 * w2[j] + y3 * w3[j]
 
 
-@compiled
+@inner
 def _highest(z: Floats, highest: Any) -> Any:
     for j in range(z.size):
         highest = z[j] if z[j] > highest else highest
@@ -68,10 +69,15 @@ def _exponentiate(z: Floats, shift: Any) -> Any:
 
 @reassociating
 def _products(
-    e0: Floats, e1: Floats, e2: Floats, e3: Floats, weight: Floats, first: int, last: int,
-    product: Floats, d: int,
-) -> None:  # fmt: skip
-    """Add the products of four documents' exponentials with a block of weights to `product`."""
+    e: Floats, at: int, left: int, weight: Floats, first: int, last: int, product: Floats, d: int
+) -> None:
+    """Add the products of four documents' exponentials with a block of weights to `product`.
+
+    Exponentials are in the rows of `e` from `at`, from the column `left` on.
+    """
+    n = last - first
+    e0, e1 = e[at, left : left + n], e[at + 1, left : left + n]
+    e2, e3 = e[at + 2, left : left + n], e[at + 3, left : left + n]
     for k in range(0, weight.shape[0], 4):
         w0, w1 = weight[k, first:last], weight[k + 1, first:last]
         w2, w3 = weight[k + 2, first:last], weight[k + 3, first:last]
@@ -79,27 +85,27 @@ def _products(
         y0 = y1 = y2 = y3 = ZERO
         z0 = z1 = z2 = z3 = ZERO
         u0 = u1 = u2 = u3 = ZERO
-        for j in range(e0.size):
-            e = e0[j]
-            x0 += e * w0[j]
-            x1 += e * w1[j]
-            x2 += e * w2[j]
-            x3 += e * w3[j]
-            e = e1[j]
-            y0 += e * w0[j]
-            y1 += e * w1[j]
-            y2 += e * w2[j]
-            y3 += e * w3[j]
-            e = e2[j]
-            z0 += e * w0[j]
-            z1 += e * w1[j]
-            z2 += e * w2[j]
-            z3 += e * w3[j]
-            e = e3[j]
-            u0 += e * w0[j]
-            u1 += e * w1[j]
-            u2 += e * w2[j]
-            u3 += e * w3[j]
+        for j in range(n):
+            v = e0[j]
+            x0 += v * w0[j]
+            x1 += v * w1[j]
+            x2 += v * w2[j]
+            x3 += v * w3[j]
+            v = e1[j]
+            y0 += v * w0[j]
+            y1 += v * w1[j]
+            y2 += v * w2[j]
+            y3 += v * w3[j]
+            v = e2[j]
+            z0 += v * w0[j]
+            z1 += v * w1[j]
+            z2 += v * w2[j]
+            z3 += v * w3[j]
+            v = e3[j]
+            u0 += v * w0[j]
+            u1 += v * w1[j]
+            u2 += v * w2[j]
+            u3 += v * w3[j]
         p = product[d, k : k + 4]
         p[0] += x0
         p[1] += x1
@@ -124,20 +130,33 @@ def _products(
 
 @reassociating
 def _add_gradient(
-    e0: Floats, e1: Floats, e2: Floats, e3: Floats, scaled: Floats, d: int, gradient: Floats
+    e: Floats, at: int, left: int, scaled: Floats, d: int, n: int, gradient: Floats
 ) -> None:
-    """Add four documents' part of the gradient of a block of weights and biases."""
-    for k in range(0, scaled.shape[1], 2):
+    """Add eight documents' part of the gradient of a block of `n` words; see `_products`."""
+    right = left + n
+    e0, e1, e2, e3 = (
+        e[at, left:right],
+        e[at + 1, left:right],
+        e[at + 2, left:right],
+        e[at + 3, left:right],
+    )
+    e4, e5, e6, e7 = (
+        e[at + 4, left:right],
+        e[at + 5, left:right],
+        e[at + 6, left:right],
+        e[at + 7, left:right],
+    )
+    for k in range(gradient.shape[0]):
         x0, x1, x2, x3 = scaled[d, k], scaled[d + 1, k], scaled[d + 2, k], scaled[d + 3, k]
-        y0, y1 = scaled[d, k + 1], scaled[d + 1, k + 1]
-        y2, y3 = scaled[d + 2, k + 1], scaled[d + 3, k + 1]
-        g0, g1 = gradient[k, : e0.size], gradient[k + 1, : e0.size]
-        for j in range(e0.size):
-            g0[j] += x0 * e0[j] + x1 * e1[j] + x2 * e2[j] + x3 * e3[j]
-            g1[j] += y0 * e0[j] + y1 * e1[j] + y2 * e2[j] + y3 * e3[j]
+        y0, y1, y2, y3 = scaled[d + 4, k], scaled[d + 5, k], scaled[d + 6, k], scaled[d + 7, k]
+        g = gradient[k, :n]
+        for j in range(n):
+            g[j] += (x0 * e0[j] + x1 * e1[j] + x2 * e2[j] + x3 * e3[j]) + (
+                y0 * e4[j] + y1 * e5[j] + y2 * e6[j] + y3 * e7[j]
+            )
 
 
-@compiled
+@inner
 def _begin(batch: Documents, first: int, cursors: NDArray[np.int32]) -> None:
     """Set each document's cursor to its first entry of a word not before `first`."""
     for d in range(cursors.size):
@@ -148,7 +167,7 @@ def _begin(batch: Documents, first: int, cursors: NDArray[np.int32]) -> None:
         cursors[d] = cursor
 
 
-@compiled
+@inner
 def forward(
     parameters: Parameters,
     topics: int,
@@ -165,7 +184,7 @@ def forward(
         parameters: The decoder's are read.
         topics: Number of topics.
         batch: The documents.
-        rows: Their number, filled up to a multiple of 4.
+        rows: Their number, filled up.
         first: First word.
         last: The one after the last word.
         part: Which part of the vocabulary that is, for what is kept apart in `work`.
@@ -192,7 +211,7 @@ def forward(
             sums[d + 1] += _exponentiate(z1, work.shift[d + 1])
 
 
-@compiled
+@inner
 def _add_sparse(
     batch: Documents,
     d: int,
@@ -210,7 +229,7 @@ def _add_sparse(
     sparse[d] += total
 
 
-@compiled
+@inner
 def _subtract_counts(
     batch: Documents,
     d: int,
@@ -227,7 +246,7 @@ def _subtract_counts(
     cursors[d] = cursor
 
 
-@compiled
+@inner
 def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, work: Work) -> None:
     """Set the shift of each document to its greatest logit."""
     size = work.gradient.shape[2]
@@ -245,7 +264,7 @@ def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, w
             work.shift[d + 1] = _highest(z1, work.shift[d + 1])
 
 
-@compiled
+@inner
 def backward(
     rule: int,
     parameters: Parameters,
@@ -270,7 +289,7 @@ def backward(
         b: Its second.
         topics: Number of topics.
         batch: The documents.
-        rows: Their number, filled up to a multiple of 4.
+        rows: Their number, filled up.
         first: First word.
         last: The one after the last word.
         part: Which part of the vocabulary that is, for what is kept apart in `work`.
@@ -282,31 +301,29 @@ def backward(
     cursors, product, gradient = work.cursors[part, :rows], work.product[part], work.gradient[part]
     size = gradient.shape[1]
     inner = (topics + 3) // 4 * 4
+    kept = work.kept.shape[0] > 0
     product[:rows] = ZERO
     _begin(batch, first, cursors)
     for begin in range(first, last, size):
         end = min(begin + size, last)
         n = end - begin
         gradient[:, :n] = ZERO
-        for d in range(0, rows, 4):
-            if work.kept.shape[0] > 0:
-                e0, e1 = work.kept[d, begin:end], work.kept[d + 1, begin:end]
-                e2, e3 = work.kept[d + 2, begin:end], work.kept[d + 3, begin:end]
-            else:
-                e0, e1 = work.block[part, 0, :n], work.block[part, 1, :n]
-                e2, e3 = work.block[part, 2, :n], work.block[part, 3, :n]
-                _logits(theta, d, inner, weight, bias, begin, end, e0, e1)
-                _logits(theta, d + 2, inner, weight, bias, begin, end, e2, e3)
-                _exponentiate(e0, work.shift[d])
-                _exponentiate(e1, work.shift[d + 1])
-                _exponentiate(e2, work.shift[d + 2])
-                _exponentiate(e3, work.shift[d + 3])
-            _subtract_counts(batch, d, begin, end, work.ratio[d], e0, cursors)
-            _subtract_counts(batch, d + 1, begin, end, work.ratio[d + 1], e1, cursors)
-            _subtract_counts(batch, d + 2, begin, end, work.ratio[d + 2], e2, cursors)
-            _subtract_counts(batch, d + 3, begin, end, work.ratio[d + 3], e3, cursors)
-            _products(e0, e1, e2, e3, weight, begin, end, product, d)
-            _add_gradient(e0, e1, e2, e3, work.scaled, d, gradient)
+        for d in range(0, rows, ROWS):
+            e, at, left = (work.kept, d, begin) if kept else (work.block[part], 0, 0)
+            if not kept:
+                for i in range(0, ROWS, 2):
+                    z0, z1 = e[i, :n], e[i + 1, :n]
+                    _logits(theta, d + i, inner, weight, bias, begin, end, z0, z1)
+                    _exponentiate(z0, work.shift[d + i])
+                    _exponentiate(z1, work.shift[d + i + 1])
+            for i in range(ROWS):
+                _subtract_counts(
+                    batch, d + i, begin, end, work.ratio[d + i],
+                    e[at + i, left : left + n], cursors,
+                )  # fmt: skip
+            _products(e, at, left, weight, begin, end, product, d)
+            _products(e, at + 4, left, weight, begin, end, product, d + 4)
+            _add_gradient(e, at, left, work.scaled, d, n, gradient)
         for k in range(topics):
             update(
                 rule, weight[k, begin:end], gradient[k, :n], a.weight[k, begin:end],

@@ -10,14 +10,14 @@ from ntm_ray.model.cpu.arithmetic import (
     ONE,
     TWO,
     ZERO,
-    compiled,
     exponential,
+    inner,
     multiply_add,
     reassociating,
     transpose,
     transposed_product,
 )
-from ntm_ray.model.cpu.layout import RELU, SIGMOID
+from ntm_ray.model.cpu.layout import RELU, SIGMOID, filled_rows
 from ntm_ray.model.cpu.update import update_rows
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _NEW = np.float32(0.1)
 """MXNet's defaults for BatchNorm: ``running = 0.9 * running + 0.1 * batch``."""
 
 
-@compiled
+@inner
 def gather(
     starts: Integers, columns: Integers, values: Floats, chosen: Integers, batch: Documents
 ) -> int:
@@ -68,7 +68,7 @@ def gather(
     return found
 
 
-@compiled
+@inner
 def read(
     starts: Integers, columns: Integers, values: Floats, chosen: Integers, batch: Documents
 ) -> None:
@@ -89,7 +89,7 @@ def read(
     batch.starts[chosen.size], batch.starts[batch.tokens.size] = end, end
 
 
-@compiled
+@inner
 def matrix(flat: Floats, start: int, rows: int, columns: int) -> Floats:
     """Return a part of a flat array as a matrix."""
     return flat[start : start + rows * columns].reshape(rows, columns)
@@ -219,13 +219,13 @@ def normalise_backward(normalised: Floats, scale: Floats, documents: int, d: Flo
             d[i, j] = (d[i, j] - middle - normalised[i, j] * part) * scale[j]
 
 
-@compiled
+@inner
 def encode(
     shape: Shape, parameters: Parameters, batch: Documents, documents: int, training: bool,
     work: Work,
 ) -> Floats:  # fmt: skip
     """Return mean and log sigma side by side, ``(documents, 2 * topics)``, both filled up."""
-    rows = (documents + 3) // 4 * 4
+    rows = filled_rows(documents)
     at, weights, offsets = 0, 0, 0
     layers = shape.used.size
     out = matrix(work.outputs, 0, rows, shape.widths[0])
@@ -257,13 +257,13 @@ def encode(
     return out
 
 
-@compiled
+@inner
 def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: Work) -> Floats:
     """Return the gradient by the first layer's sums, and leave that of other parameters behind.
 
     The gradient by the heads is in ``work.d[0]``.
     """
-    rows = (documents + 3) // 4 * 4
+    rows = filled_rows(documents)
     layers = shape.used.size
     at, weights, offsets, hidden = 0, 0, 0, 0
     for i in range(layers):
@@ -302,7 +302,7 @@ def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: 
     return d
 
 
-@compiled
+@inner
 def update_words(
     rule: int,
     batch: Documents,

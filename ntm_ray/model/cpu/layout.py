@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ntm_ray.model.cpu.arithmetic import inner
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,8 +29,11 @@ _BLOCK_BYTES = 1 << 18
 KEPT_BYTES = 1 << 22
 """Exponentials are kept for the way back up to this size; beyond, memory is slower than they."""
 
-_ROWS = 32
-"""Rows of the first layer's weight that adam changes at a time."""
+ROWS = 8
+"""Documents that the decoder works on at a time; batches are filled up with empty ones."""
+
+_GRADIENT_ROWS = 32
+"""Rows of the first layer's weight that are changed at a time."""
 
 SIGMOID, TANH, RELU = range(3)
 ACTIVATIONS = {"sigmoid": SIGMOID, "tanh": TANH, "relu": RELU}
@@ -99,7 +104,7 @@ class Documents(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Memory for one batch at a time; ``documents`` is filled up to a multiple of 4.
+    """Memory for one batch at a time; ``documents`` is filled up to a multiple of `ROWS`.
 
     Attributes:
         outputs: Of each hidden layer and of the heads, flat.
@@ -120,10 +125,10 @@ class Work(NamedTuple):
         sums: Of exponentials, ``(parts, documents)``.
         cursors: The next entry of each document, ``(parts, documents)``.
         product: Gradient by theta but for a factor, ``(parts, documents, topics)``.
-        gradient: Of a block of the decoder, ``(parts, topics + 1 or more, block)``.
+        gradient: Of a block of the decoder, ``(parts, topics + 1, block)``.
         kept: Exponentials of a batch, ``(documents, vocabulary)``; without rows if they are not
             kept.
-        block: Exponentials of four documents and a block of words, ``(parts, 4, block)``.
+        block: Exponentials of some documents and a block of words, ``(parts, ROWS, block)``.
         losses: Sums of nats a word: reconstruction, KL divergence; and number of documents.
     """
 
@@ -149,6 +154,12 @@ class Work(NamedTuple):
     kept: Floats
     block: Floats
     losses: Doubles
+
+
+@inner
+def filled_rows(documents: int) -> int:
+    """Return the least multiple of `ROWS` that is not below `documents`."""
+    return (documents + ROWS - 1) // ROWS * ROWS
 
 
 def filled(size: int, multiple: int = LANES) -> int:
@@ -196,7 +207,7 @@ def documents_of(entries: int, documents: int, vocabulary: int) -> Documents:
     """Return memory for batches of at most so many entries and documents."""
     columns, word_documents = np.zeros((2, entries), dtype=np.int32)
     values, word_values = np.zeros((2, entries), dtype=np.float32)
-    rows = filled(documents, 4)
+    rows = filled(documents, ROWS)
     words = min(entries, vocabulary)
     return Documents(
         starts=np.zeros(rows + 1, dtype=np.int32),
@@ -213,7 +224,7 @@ def documents_of(entries: int, documents: int, vocabulary: int) -> Documents:
 
 def work_of(shape: Shape, documents: int, parts: int, *, training: bool) -> Work:
     """Return memory for batches of at most so many documents, for so many threads."""
-    rows, widths = filled(documents, 4), shape.widths
+    rows, widths = filled(documents, ROWS), shape.widths
     topics, hidden, total = filled(shape.topics), int(widths[:-1].sum()), int(widths.sum())
     block = min(BLOCK, max(4 * LANES, _BLOCK_BYTES // (4 * topics) // LANES * LANES))
     keeps = training and 4 * rows * shape.vocabulary <= KEPT_BYTES
@@ -228,18 +239,18 @@ def work_of(shape: Shape, documents: int, parts: int, *, training: bool) -> Work
         dense=zeros(parameters.dense.size if training else 0),
         offsets=zeros(parameters.offsets.size),
         transposed=zeros(int((widths[:-1] * widths[1:]).max()) if training else 0),
-        rows=zeros(_ROWS, int(widths[0])),
+        rows=zeros(_GRADIENT_ROWS, int(widths[0])),
         theta=zeros(rows, topics),
         sigma=zeros(rows, topics),
-        scaled=zeros(rows, filled(shape.topics + 1, 2)),
+        scaled=zeros(rows, shape.topics + 1),
         shift=zeros(rows),
         ratio=zeros(rows),
         sparse=np.zeros((parts, rows)),
         sums=np.zeros((parts, rows)),
         cursors=np.zeros((parts, rows), dtype=np.int32),
         product=zeros(parts, rows if training else 0, topics),
-        gradient=zeros(parts, filled(shape.topics + 1, 2), block),
+        gradient=zeros(parts, shape.topics + 1, block),
         kept=zeros(rows if keeps else 0, filled(shape.vocabulary)),
-        block=zeros(parts, 4, block),
+        block=zeros(parts, ROWS, block),
         losses=np.zeros(3),
     )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from ntm_ray.model.cpu import decoder, step
+from ntm_ray.model.cpu.epoch import Counts, Rule, run
 from ntm_ray.model.cpu.layout import (
     Documents,
     Parameters,
-    Shape,
     Work,
     documents_of,
-    filled,
     parameters_of,
     shape_of,
     work_of,
 )
-from ntm_ray.model.cpu.update import RULES, refresh_rows, step_rates
+from ntm_ray.model.cpu.names import named_parameters, named_statistics
+from ntm_ray.model.cpu.together import train_together
+from ntm_ray.model.cpu.update import RULES, step_rates
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
 from ntm_ray.model.initial import initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
@@ -65,51 +63,53 @@ class CpuLearner:
     def __init__(
         self, hyperparameters: Hyperparameters, corpus: Corpus, generator: np.random.Generator
     ) -> None:
-        self._shape = shape_of(hyperparameters)
-        self._rule = RULES[hyperparameters.optimizer]
-        self._optimizer = hyperparameters.optimizer
-        self._learning_rate = hyperparameters.learning_rate
-        self._rates = np.zeros(0, dtype=np.float32)
-        self._decay = hyperparameters.weight_decay
-        self._size = min(hyperparameters.mini_batch_size, corpus.train.shape[0])
-        self._settings = np.array(
-            [hyperparameters.rescale_gradient, hyperparameters.clip_gradient, 0.0],
-            dtype=np.float32,
-        )
-        self._parameters = parameters_of(self._shape)
-        self._state = {
-            name: parameters_of(self._shape)
-            for name in OPTIMIZERS[hyperparameters.optimizer].accumulators
-        }
-        # What an optimizer does not keep is not read.
-        states = [*self._state.values(), self._parameters, self._parameters]
-        self._a, self._b = states[:2]
-        # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
-        falls_behind = self._decay > 0 or hyperparameters.optimizer not in {"sgd", "adagrad"}
-        rows = self._shape.vocabulary if falls_behind else 0
-        self._last_steps = np.zeros(rows, dtype=np.int64)
+        self._shape = shape = shape_of(hyperparameters)
+        self._parameters = parameters_of(shape)
+        self._optimizer, self._rate = hyperparameters.optimizer, hyperparameters.learning_rate
+        accumulators = OPTIMIZERS[self._optimizer].accumulators
+        state = {name: parameters_of(shape) for name in accumulators}
+        self._rule = self._make_rule(hyperparameters, list(state.values()))
         self._steps = 0
 
-        work = self._size * self._shape.vocabulary * self._shape.topics
-        self._threads = torch.get_num_threads() if work >= _LEAST_SHARED else 1
-        self._train = _arrays(corpus.train)
+        self._size = min(hyperparameters.mini_batch_size, corpus.train.shape[0])
+        products = self._size * shape.vocabulary * shape.topics
+        self._threads = torch.get_num_threads() if products >= _LEAST_SHARED else 1
+        self._counts = _counts(corpus.train)
         self._batch = _documents(corpus.train, self._size)
-        self._work = work_of(self._shape, self._size, self._threads, training=True)
-        self._validation = _arrays(corpus.validation)
+        self._work = work_of(shape, self._size, self._threads, training=True)
+        self._validation = _counts(corpus.validation)
         self._judged = _documents(corpus.validation, _EVALUATED_TOGETHER)
-        self._judging = work_of(self._shape, _EVALUATED_TOGETHER, 1, training=False)
-        self._judging = self._judging._replace(running=self._work.running)
+        judging = work_of(shape, _EVALUATED_TOGETHER, 1, training=False)
+        self._judging = judging._replace(running=self._work.running)
         self._noise: Floats | None = None
 
-        self._names = _named(self._parameters, hyperparameters)
-        self._named_state = {
+        self._tensors = named_parameters(self._parameters, shape)
+        self._state = {
             f"{name}.{of}": view
-            for name, state in self._state.items()
-            for of, view in _named(state, hyperparameters).items()
+            for name, parameters in state.items()
+            for of, view in named_parameters(parameters, shape).items()
         }
-        if hyperparameters.batch_norm:
-            self._names |= _running(self._work.running, self._shape)
-        initialise(self._names, generator)
+        if shape.batch_norm:
+            self._tensors |= named_statistics(self._work.running, shape)
+        initialise(self._tensors, generator)
+
+    def _make_rule(self, hyperparameters: Hyperparameters, state: list[Parameters]) -> Rule:
+        # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
+        lags = hyperparameters.weight_decay > 0 or self._optimizer not in {"sgd", "adagrad"}
+        words = self._shape.vocabulary if lags else 0
+        # What an optimizer does not keep is not read.
+        a, b = [*state, self._parameters, self._parameters][:2]
+        settings = [hyperparameters.rescale_gradient, hyperparameters.clip_gradient, 0.0]
+        return Rule(
+            number=RULES[self._optimizer],
+            a=a,
+            b=b,
+            last_steps=np.zeros(words, dtype=np.int64),
+            every_word=np.arange(words, dtype=np.int32),
+            decay=hyperparameters.weight_decay,
+            settings=np.array(settings, dtype=np.float32),
+            rates=np.zeros(0, dtype=np.float32),
+        )
 
     @property
     def steps(self) -> int:
@@ -122,39 +122,45 @@ class CpuLearner:
         together = max(1, _NOISE_FLOATS // (topics * size)) * size
         self._work.losses[:] = 0
         last_step = self._steps + -(-len(documents) // size)
-        if len(self._rates) <= last_step:
-            self._rates = step_rates(self._optimizer, self._learning_rate, 2 * last_step)
+        if len(self._rule.rates) <= last_step:
+            rates = step_rates(self._optimizer, self._rate, 2 * last_step)
+            self._rule = self._rule._replace(rates=rates)
         with _flushing_denormals():
             for first in range(0, len(documents), together):
                 chosen = documents[first : first + together]
                 noise = generator.standard_normal((len(chosen), topics), dtype=np.float32)
+                settle = first + together >= len(documents)
+                task = (
+                    self._rule, self._steps, settle, self._shape, self._parameters, self._counts,
+                    chosen, noise, size, self._batch, self._work,
+                )  # fmt: skip
                 if self._threads == 1:
-                    self._train_alone(chosen, noise)
+                    run(True, *task)
                 else:
-                    self._train_together(chosen, noise)
+                    train_together(self._threads, *task)
                 self._steps += -(-len(chosen) // size)
-            self._settle()
         return _losses(self._work)
 
     def evaluate(self) -> Losses:
         """Return the losses of all validation documents; see `evaluation.evaluate`."""
-        documents = np.arange(len(self._validation[0]) - 1)
+        documents = np.arange(len(self._validation.starts) - 1)
         self._judging.losses[:] = 0
         with _flushing_denormals():
             for chosen, noise in self._evaluation_noise(documents):
-                step.evaluate(
-                    self._shape, self._parameters, *self._validation, chosen, noise,
+                run(
+                    False, self._rule, 0, False, self._shape, self._parameters,
+                    self._validation, chosen, noise,
                     _EVALUATED_TOGETHER, self._judged, self._judging,
                 )  # fmt: skip
         return _losses(self._judging)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return copies of all parameters and running statistics by name."""
-        return _copies(self._names)
+        return _copies(self._tensors)
 
     def optimizer_tensors(self) -> dict[str, torch.Tensor]:
         """Return copies of the optimizer's state by name."""
-        return _copies(self._named_state)
+        return _copies(self._state)
 
     def load(
         self,
@@ -163,12 +169,12 @@ class CpuLearner:
         steps: int,
     ) -> None:
         """Go on from what another learner of the same settings returned."""
-        for name, view in self._names.items():
+        for name, view in self._tensors.items():
             view[...] = tensors[name].numpy()
-        for name, view in self._named_state.items():
+        for name, view in self._state.items():
             view[...] = optimizer_tensors[name].numpy()
         self._steps = steps
-        self._last_steps.fill(steps)
+        self._rule.last_steps.fill(steps)
 
     def _evaluation_noise(
         self, documents: NDArray[np.int64]
@@ -186,114 +192,24 @@ class CpuLearner:
                 self._noise = noise  # the same in every epoch
             yield chosen, noise
 
-    def _train_alone(self, documents: NDArray[np.int64], noise: Floats) -> None:
-        step.train(
-            self._rule, self._shape, self._parameters, self._a, self._b, *self._train, documents,
-            noise, self._size, self._batch, self._last_steps, self._steps, self._decay,
-            self._settings, self._rates, self._work,
-        )  # fmt: skip
 
-    def _train_together(self, documents: NDArray[np.int64], noise: Floats) -> None:
-        """As :func:`ntm_ray.model.cpu.step.train`, with the decoder shared between threads."""
-        shape, parameters, batch, work = self._shape, self._parameters, self._batch, self._work
-        bounds = np.linspace(0, shape.vocabulary, self._threads + 1).astype(int).tolist()
-        parts = [(first, last, n) for n, (first, last) in enumerate(itertools.pairwise(bounds))]
-        with ThreadPoolExecutor(
-            self._threads, initializer=torch.set_flush_denormal, initargs=(True,)
-        ) as pool:
-            for done, first in enumerate(range(0, len(documents), self._size)):
-                chosen = documents[first : first + self._size]
-                e = noise[first : first + self._size]
-                rows = filled(len(chosen), 4)
-                found = step.make_ready(
-                    self._rule, parameters, self._a, self._b, *self._train, chosen, batch,
-                    self._last_steps, self._steps + done, self._decay, self._settings,
-                    self._rates,
-                )  # fmt: skip
-                step.begin(shape, parameters, batch, e, True, work)
-
-                def forward(part: tuple[int, int, int], rows: int = rows) -> None:
-                    decoder.forward(parameters, shape.topics, batch, rows, *part, work)
-
-                def backward(part: tuple[int, int, int], rows: int = rows) -> None:
-                    decoder.backward(
-                        self._rule, parameters, self._a, self._b, shape.topics, batch, rows,
-                        *part, self._decay, self._settings, work,
-                    )  # fmt: skip
-
-                list(pool.map(forward, parts))
-                if not step.sums_in_range(len(chosen), work):
-                    decoder.highest_logits(parameters, shape.topics, rows, shape.vocabulary, work)
-                    list(pool.map(forward, parts))
-                    step.sums_in_range(len(chosen), work)
-                step.combine(shape, batch, len(chosen), work)
-                list(pool.map(backward, parts))
-                step.finish(
-                    self._rule, shape, parameters, self._a, self._b, batch, found, e,
-                    self._decay, self._settings, work,
-                )  # fmt: skip
-
-    def _settle(self) -> None:
-        """Bring all rows up to date."""
-        if self._last_steps.size:
-            refresh_rows(
-                self._rule, np.arange(self._shape.vocabulary, dtype=np.int32),
-                self._parameters.rows, self._a.rows, self._b.rows, self._last_steps, self._steps,
-                self._decay, self._settings, self._rates,
-            )  # fmt: skip
-
-
-def _arrays(counts: csr_matrix) -> tuple[Any, Any, Any]:
+def _counts(counts: csr_matrix) -> Counts:
     """Return a matrix's arrays, read-only whatever they were, so that one compiled code fits."""
     arrays = (
         np.ascontiguousarray(counts.indptr, dtype=np.int32),
         np.ascontiguousarray(counts.indices, dtype=np.int32),
         np.ascontiguousarray(counts.data, dtype=np.float32),
     )
-    starts, columns, values = (array.view(np.ndarray) for array in arrays)
-    for view in (starts, columns, values):
+    views = Counts(*(array.view(np.ndarray) for array in arrays))
+    for view in views:
         view.flags.writeable = False
-    return starts, columns, values
+    return views
 
 
 def _documents(counts: csr_matrix, together: int) -> Documents:
     """Return memory for any `together` of the documents."""
     lengths = np.sort(np.diff(counts.indptr))[::-1]
     return documents_of(int(lengths[:together].sum()), together, counts.shape[1])
-
-
-def _named(parameters: Parameters, hyperparameters: Hyperparameters) -> dict[str, Floats]:
-    """Return the tensors of :class:`ntm_ray.model.network.Network`, as views."""
-    shape = shape_of(hyperparameters)
-    used, widths, topics = shape.used.tolist(), shape.widths.tolist(), shape.topics
-    offset = "beta" if shape.batch_norm else "bias"
-    views: dict[str, Floats] = {}
-    at, weights = 0, 0
-    weight: Floats = parameters.rows
-    for i, width in enumerate(used):
-        views[f"encoder_{i}_weight"] = weight[: used[i - 1] if i else None, :width]
-        views[f"encoder_{i}_{offset}"] = parameters.offsets[at : at + width]
-        at += widths[i]
-        size = widths[i] * widths[i + 1]
-        weight = parameters.dense[weights : weights + size].reshape(widths[i], widths[i + 1])
-        weights += size
-    half = widths[-1] // 2
-    for head, start in (("mean", 0), ("log_sigma", half)):
-        views[f"{head}_weight"] = weight[: used[-1], start : start + topics]
-        views[f"{head}_bias"] = parameters.offsets[at + start : at + start + topics]
-    views["projection_weight"] = parameters.weight[:topics, : shape.vocabulary].T
-    views["projection_bias"] = parameters.bias[: shape.vocabulary]
-    return views
-
-
-def _running(running: Floats, shape: Shape) -> dict[str, Floats]:
-    views: dict[str, Floats] = {}
-    at = 0
-    for i, (used, width) in enumerate(zip(shape.used, shape.widths, strict=False)):
-        views[f"encoder_{i}_mean"] = running[0, at : at + used]
-        views[f"encoder_{i}_var"] = running[1, at : at + used]
-        at += width
-    return views
 
 
 def _copies(views: Mapping[str, Floats]) -> dict[str, torch.Tensor]:

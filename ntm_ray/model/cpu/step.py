@@ -1,8 +1,8 @@
-"""One training step on a CPU, and the loops over an epoch's batches.
+"""One training step on a CPU, in pieces.
 
-A step is in five pieces, of which two work on a range of the vocabulary, so that several threads
-can share them: :func:`begin`, :func:`ntm_ray.model.cpu.decoder.forward`, :func:`combine`,
-:func:`ntm_ray.model.cpu.decoder.backward` and :func:`finish`.
+They are :func:`make_ready`, :func:`begin`, :func:`ntm_ray.model.cpu.decoder.forward`,
+:func:`sums_in_range`, :func:`combine`, :func:`ntm_ray.model.cpu.decoder.backward` and
+:func:`finish`. The decoder's two work on a range of the vocabulary, which threads can share.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntm_ray.model.cpu import decoder
-from ntm_ray.model.cpu.arithmetic import ONE, ZERO, compiled, exponential, reassociating
+from ntm_ray.model.cpu.arithmetic import ONE, ZERO, exponential, inner, reassociating
 from ntm_ray.model.cpu.encoder import (
     encode,
     encode_backward,
     gather,
     matrix,
-    read,
     update_words,
 )
+from ntm_ray.model.cpu.layout import filled_rows
 from ntm_ray.model.cpu.update import refresh_rows, update
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def sample(heads: Floats, noise: Floats, topics: int, work: Work) -> None:
         work.theta[d, :] = ZERO
 
 
-@compiled
+@inner
 def begin(
     shape: Shape, parameters: Parameters, batch: Documents, noise: Floats, training: bool,
     work: Work,
@@ -73,11 +72,11 @@ def begin(
     documents = noise.shape[0]
     heads = encode(shape, parameters, batch, documents, training, work)
     sample(heads, noise, shape.topics, work)
-    for d in range((documents + 3) // 4 * 4):
+    for d in range(filled_rows(documents)):
         work.shift[d] = ZERO
 
 
-@compiled
+@inner
 def sums_in_range(documents: int, work: Work) -> bool:
     """Add up what parts of the vocabulary left; say whether sums of exponentials can be used.
 
@@ -93,10 +92,10 @@ def sums_in_range(documents: int, work: Work) -> bool:
     return usable
 
 
-@compiled
+@inner
 def combine(shape: Shape, batch: Documents, documents: int, work: Work) -> None:
     """Add the losses of a batch, and make ready for the way back."""
-    rows, topics, half = (documents + 3) // 4 * 4, shape.topics, shape.widths[-1] // 2
+    rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     hidden = shape.widths[:-1].sum()
     heads = matrix(work.outputs, rows * hidden, rows, shape.widths[-1])
     for d in range(documents):
@@ -129,7 +128,7 @@ def sample_backward(shape: Shape, documents: int, noise: Floats, work: Work) -> 
         d_h = theta (d_theta - theta . d_theta)     d_mean = d_h + mean
         d_log_sigma = d_h sigma noise + sigma^2 - 1
     """
-    rows, topics, half = (documents + 3) // 4 * 4, shape.topics, shape.widths[-1] // 2
+    rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     hidden = shape.widths[:-1].sum()
     heads = matrix(work.outputs, rows * hidden, rows, shape.widths[-1])
     out = matrix(work.d[0], 0, rows, shape.widths[-1])
@@ -151,7 +150,7 @@ def sample_backward(shape: Shape, documents: int, noise: Floats, work: Work) -> 
             d_log_sigma[k] = d_h * sigma[k] * e[k] + (sigma[k] * sigma[k] - ONE)
 
 
-@compiled
+@inner
 def finish(
     rule: int,
     shape: Shape,
@@ -174,7 +173,7 @@ def finish(
     update_words(rule, batch, found, d, parameters, a, b, work.rows, decay, settings)
 
 
-@compiled
+@inner
 def make_ready(
     rule: int,
     parameters: Parameters,
@@ -219,76 +218,3 @@ def make_ready(
         for j in range(found):
             last_steps[np.uint32(batch.words[j])] = step + 1
     return found
-
-
-@compiled
-def train(
-    rule: int,
-    shape: Shape,
-    parameters: Parameters,
-    a: Parameters,
-    b: Parameters,
-    starts: Integers,
-    columns: Integers,
-    values: Floats,
-    documents: Integers,
-    noise: Floats,
-    size: int,
-    batch: Documents,
-    last_steps: NDArray[np.int64],
-    step: int,
-    decay: float,
-    settings: Floats,
-    rates: Floats,
-    work: Work,
-) -> None:
-    """Do a step for each `size` documents, on one thread; see :func:`make_ready`."""
-    words = shape.vocabulary
-    for first in range(0, documents.size, size):
-        last = min(first + size, documents.size)
-        chosen, e = documents[first:last], noise[first:last]
-        count = last - first
-        rows = (count + 3) // 4 * 4
-        found = make_ready(
-            rule, parameters, a, b, starts, columns, values, chosen, batch, last_steps, step,
-            decay, settings, rates,
-        )  # fmt: skip
-        step += 1
-        begin(shape, parameters, batch, e, True, work)
-        decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
-        if not sums_in_range(count, work):
-            decoder.highest_logits(parameters, shape.topics, rows, words, work)
-            decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
-        combine(shape, batch, count, work)
-        decoder.backward(
-            rule, parameters, a, b, shape.topics, batch, rows, 0, words, 0, decay, settings, work
-        )
-        finish(rule, shape, parameters, a, b, batch, found, e, decay, settings, work)
-
-
-@compiled
-def evaluate(
-    shape: Shape,
-    parameters: Parameters,
-    starts: Integers,
-    columns: Integers,
-    values: Floats,
-    documents: Integers,
-    noise: Floats,
-    size: int,
-    batch: Documents,
-    work: Work,
-) -> None:
-    """Add the losses of documents to ``work.losses``, `size` at a time, on one thread."""
-    words = shape.vocabulary
-    for first in range(0, documents.size, size):
-        last = min(first + size, documents.size)
-        count = last - first
-        rows = (count + 3) // 4 * 4
-        read(starts, columns, values, documents[first:last], batch)
-        begin(shape, parameters, batch, noise[first:last], False, work)
-        decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
-        if not sums_in_range(count, work):
-            decoder.highest_logits(parameters, shape.topics, rows, words, work)
-            decoder.forward(parameters, shape.topics, batch, rows, 0, words, 0, work)
-        combine(shape, batch, count, work)

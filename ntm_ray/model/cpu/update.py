@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntm_ray.model.cpu.arithmetic import ONE, ZERO, compiled
+from ntm_ray.model.cpu.arithmetic import ONE, ZERO, inner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,12 +41,12 @@ _ADADELTA_EPSILON, _RMSPROP_EPSILON = np.float32(1e-5), np.float32(1e-8)
 # than the row.
 
 
-@compiled
+@inner
 def _sgd(w: Any, g: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
     return w - rate * (min(max(rescale * g, -clip), clip) + wd * w)
 
 
-@compiled
+@inner
 def _adam(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
     x = min(max(rescale * g + wd * w, -clip), clip)
     a += _NEW1 * (x - a)
@@ -54,14 +54,14 @@ def _adam(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, rate: Any, wd
     return w - rate * a / (np.sqrt(b) + _ADAM_EPSILON), a, b
 
 
-@compiled
+@inner
 def _adagrad(w: Any, g: Any, a: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
     x = min(max(rescale * g, -clip), clip)
     a += x * x
     return (ONE - rate * wd) * w - rate * x / np.sqrt(a + _ADAGRAD_EPSILON), a
 
 
-@compiled
+@inner
 def _adadelta(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, wd: Any) -> Any:
     x = min(max(rescale * g, -clip), clip)
     a = _BETA1 * a + _NEW1 * x * x
@@ -70,14 +70,14 @@ def _adadelta(w: Any, g: Any, a: Any, b: Any, rescale: Any, clip: Any, wd: Any) 
     return (ONE - wd) * w - delta, a, b
 
 
-@compiled
+@inner
 def _rmsprop(w: Any, g: Any, a: Any, rescale: Any, clip: Any, rate: Any, wd: Any) -> Any:
     x = min(max(rescale * g + wd * w, -clip), clip)
     a = _BETA1 * a + _NEW1 * x * x
     return w - rate * x / np.sqrt(a + _RMSPROP_EPSILON), a
 
 
-@compiled
+@inner
 def update(
     rule: int, w: Floats, g: Floats, a: Floats, b: Floats, decay: float, settings: Floats
 ) -> None:
@@ -100,7 +100,7 @@ def update(
             w[i], a[i] = _rmsprop(w[i], g[i], a[i], rescale, clip, rate, wd)
 
 
-@compiled
+@inner
 def update_rows(
     rule: int,
     words: Integers,
@@ -136,7 +136,7 @@ def update_rows(
                 w[r, i], a[r, i] = _rmsprop(w[r, i], g[j, i], a[r, i], rescale, clip, rate, wd)
 
 
-@compiled
+@inner
 def refresh_rows(
     rule: int,
     words: Integers,
@@ -192,7 +192,7 @@ def refresh_rows(
                 w[r, i] *= shrunk
 
 
-@compiled
+@inner
 def _adam_steps(w: Floats, a: Floats, b: Floats, rates: Floats) -> None:
     """Do as many of adam's steps as there are `rates`, without gradient and decay.
 
