@@ -1,8 +1,10 @@
-"""The floors of the house: which package may import which."""
+"""The floors of the house: which package may import which, and what is imported early."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,25 @@ def test_only_who_imports_testing_needs_pytest() -> None:
     for file in PACKAGE.rglob("*.py"):
         if "pytest" in {name.split(".")[0] for name in imports(file)}:
             assert file.relative_to(PACKAGE).parts[0] == "testing", file
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("ntm_ray.cli", ["numpy", "ray", "torch"]),
+        ("ntm_ray.tuning.driver", ["numba", "pandas", "ray", "sklearn", "torch"]),
+        ("ntm_ray.tuning.ray_tune", ["numba", "sklearn", "torch"]),
+        ("ntm_ray.tuning.slot", ["pandas", "ray.tune", "torch"]),
+        ("ntm_ray.tuning.trial", ["pandas", "plotly", "ray", "sklearn"]),
+    ],
+)
+def test_a_start_does_not_wait_for_what_it_does_not_need(module: str, unwanted: list[str]) -> None:
+    code = f"import {module}, sys; print([name for name in {unwanted} if name in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "[]"

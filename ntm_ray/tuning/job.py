@@ -206,10 +206,13 @@ class TuningJob(BaseModel):
     @field_validator("precision", mode="after")
     @classmethod
     def _precision_is_known(cls, precision: str, info: ValidationInfo) -> str:
+        if precision == "float32":
+            return precision
+
         if precision not in PRECISIONS:
             raise ValueError(f"one of {', '.join(PRECISIONS)} is wanted")
         device = info.data.get("device")
-        if precision != "float32" and device in {"cpu", "mps"}:
+        if device in {"cpu", "mps"}:
             raise ValueError(f"on the device {device} it is float32")
         return precision
 

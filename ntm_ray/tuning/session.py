@@ -124,14 +124,11 @@ class Session:
             self._folder.keep_as_best(report.trial)
 
     def _drop_models(self, trial: Trial, before: Trial | None) -> None:
-        # What is not the best now can never be. The best trial's own copy stays: best/ can be
-        # made again of it after a kill.
-        best = self.engine.best
-        if trial is not best and (trial.saved is not None or trial.ended):
-            self._folder.drop_model(trial.name)
-        # One that runs may have saved a better model just now; its own report will say.
-        if before is not None and before is not best and before.status is not Status.RUNNING:
-            self._folder.drop_model(before.name)
+        # The best trial's own copy stays: best/ can be made again of it after a kill. So does that
+        # of a trial that runs: it may have saved a better one that it has not reported yet.
+        for one in (trial, before):
+            if one not in (None, self.engine.best) and one.status is not Status.RUNNING:
+                self._folder.drop_model(one.name)
 
     def _drop_states(self, trial: Trial) -> None:
         scheduler = self.engine.scheduler

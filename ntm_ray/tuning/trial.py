@@ -41,9 +41,12 @@ class RunningTrial:
             {"feature_dim": corpus.feature_dim} | assignment.hyperparameters
         )
         self._training = Training(
-            hyperparameters, corpus, seed=assignment.seed, device=device,
+            hyperparameters,
+            corpus,
+            seed=assignment.seed,
+            device=device,
             precision=setting.precision,
-        )  # fmt: skip
+        )
         if assignment.state is not None:
             self._training.load_state_dict(load_state(assignment.state))
 

@@ -62,7 +62,7 @@ def rows_of(*losses: float | None, first: int = 1) -> list[EpochRow]:
 
 
 class MadeUpTraining:
-    """Trains as `NTMTrial` does: reports at rungs, at the end, and every few epochs between."""
+    """Trains as `RunningTrial` does: reports at rungs, at the end, and every few between."""
 
     def __init__(self, trial: Trial, job: TuningJob, rungs: tuple[int, ...], every: int) -> None:
         random = np.random.default_rng(trial.seed)

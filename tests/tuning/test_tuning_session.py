@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +75,31 @@ def test_of_the_trials_own_models_only_the_best_one_stays(
         carry_out(session, folder)
     assert session.engine.best is not None
     assert [model.name for model in folder.models.iterdir()] == [session.engine.best.name]
+
+
+def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
+    session: Session, tmp_path: Path
+) -> None:
+    folder = JobFolder.open(tmp_path / "job")
+    carry_out(session, folder)  # the yardstick
+    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", folder.models, folder.states)
+    assignment = session.next_assignment()
+    assert assignment is not None
+    running = RunningTrial(assignment, CORPUS, setting, "cpu")
+    first = running.train()
+    session.report(first)
+    losses = [row[OBJECTIVE] for row in first.rows]
+    # It saves a model that has not been reported when a better one of another trial is.
+    last = running.train()
+    row = first.rows[0] | {OBJECTIVE: min(losses) / 2}
+    other = session.next_assignment()
+    assert other is not None
+    shutil.copytree(folder.trial_model(assignment.trial), folder.trial_model(other.trial))
+    session.report(Report(other.trial, [row], None, 1))
+    assert session.engine.best is session.engine.trials[other.trial]
+    assert folder.trial_model(assignment.trial).exists()
+    session.report(last)
+    assert not folder.trial_model(assignment.trial).exists()
 
 
 def test_the_yardstick_takes_no_hyperparameter_from_the_job_but_size_and_length() -> None:
