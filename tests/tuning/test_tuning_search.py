@@ -11,6 +11,7 @@ import pytest
 
 from ntm_ray.errors import JobError
 from ntm_ray.model import Hyperparameters
+from ntm_ray.testing.spaces import EVERYTHING
 from ntm_ray.tuning import SEARCH_ALGORITHMS, SearchSpace
 from ntm_ray.tuning.search import Observation, SearchAlgorithm, create_search_algorithm
 from ntm_ray.tuning.search.tpe import RESULTS_FOR_A_MODEL
@@ -24,62 +25,6 @@ if TYPE_CHECKING:
 
 # The others are held to ntm_ray.testing alone.
 ALGORITHMS = ["random", "tpe"]
-# Every kind of parameter, scale and condition.
-EVERYTHING = SearchSpace.parse(
-    {
-        "name": "everything",
-        "parameters": [
-            {"name": "optimizer", "type": "categorical", "values": ["adam", "sgd", "adadelta"]},
-            {"name": "batch_norm", "type": "categorical", "values": [True, False]},
-            {
-                "name": "encoder_layers",
-                "type": "categorical",
-                "values": ["auto", "60,40"],
-                "when": {"optimizer": ["adam"]},
-            },
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 1e-4,
-                "max": 0.1,
-                "scaling": "logarithmic",
-                "when": {"optimizer": ["adam"]},
-            },
-            {
-                "name": "learning_rate",
-                "type": "continuous",
-                "min": 1e-6,
-                "max": 1e-3,
-                "scaling": "logarithmic",
-                "when": {"optimizer": ["sgd"]},
-            },
-            {
-                "name": "mini_batch_size",
-                "type": "integer",
-                "min": 1,
-                "max": 40,
-                "scaling": "logarithmic",
-            },
-            {
-                "name": "num_patience_epochs",
-                "type": "integer",
-                "min": 2,
-                "max": 4,
-                "when": {"optimizer": ["sgd", "adadelta"]},
-            },
-            {"name": "rescale_gradient", "type": "continuous", "min": 0.1, "max": 1.0},
-            {
-                "name": "weight_decay",
-                "type": "continuous",
-                "min": 1e-5,
-                "max": 1e-2,
-                "scaling": "logarithmic",
-                "disabled": 0.0,
-            },
-        ],
-    },
-    "everything",
-)
 RATE_ALONE = SearchSpace.parse(
     {
         "name": "rate",
