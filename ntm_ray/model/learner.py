@@ -28,7 +28,7 @@ class Learner(Protocol):
         """Do one step for each mini-batch of `documents`, in their order.
 
         Args:
-            documents: Numbers of training documents, ``(documents,)``.
+            documents: Numbers of training documents, each at most once, ``(documents,)``.
             generator: Where the posterior's noise comes from.
 
         Returns:

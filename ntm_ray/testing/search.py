@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from ntm_ray.tuning.space import Configuration, SearchSpace
 
-LAST_EPOCHS = {"trained": 27, "stopped early": 3, "ended by itself": 5, "diverged": 2, "failed": 1}
+LAST_EPOCHS = {
+    "trained": 27,
+    "stopped early": 3,
+    "ended by itself": 5,
+    "ended by itself at a rung": 9,
+    "diverged": 2,
+    "failed": 1,
+}
 FATES = tuple(LAST_EPOCHS)
 # A cost that grows with the number of results grows tenfold from 100 to 1,000.
 MOST_GROWTH = 4.0
@@ -180,16 +187,15 @@ def _proposed(events: Iterator[Event]) -> Iterator[Configuration]:
 def _course(configuration: Configuration, fate: str) -> list[Observation]:
     """What is told of a trial, up to its end."""
     loss = made_up_loss(configuration)
-    end = {"trained": 27, "stopped early": 3, "ended by itself": 5, "diverged": 2, "failed": 1}[
-        fate
-    ]
+    end = LAST_EPOCHS[fate]
     course = [
         Observation(configuration, rung, loss + 1 / rung, finished=False)
         for rung in (1, 3, 9)
         if rung <= end
     ]
     best = math.inf if fate in {"diverged", "failed"} else loss + 1 / end
-    return [*course, Observation(configuration, end, best, finished=True)]
+    stopped = fate == "stopped early"
+    return [*course, Observation(configuration, end, best, finished=True, stopped=stopped)]
 
 
 def _tell(algorithm: SearchAlgorithm, trial: str, configuration: Configuration, fate: str) -> None:

@@ -303,7 +303,7 @@ class Engine:
             saved = trial.curve[event["saved_epoch"] - 1]
             # A restarted trial begins again with worse models than it had saved before.
             if saved[OBJECTIVE] < trial.saved_loss:
-                trial.saved = saved
+                trial.saved, trial.saved_configuration = saved, trial.configuration
             if competes and (self._best is None or trial.saved_loss < self._best.saved_loss):
                 self._best = trial
         for row in event["epochs"]:
@@ -355,14 +355,15 @@ class Engine:
         self.epochs_saved += self.job.epochs - trial.epochs
         worst = status in (Status.DIVERGED, Status.FAILED)
         loss = math.inf if worst else trial.best_loss
-        if status is not Status.STOPPED_EARLY:
+        stopped = status is Status.STOPPED_EARLY
+        if not stopped:
             # One that ended by itself competes at the rungs above with what it reached, and one
             # that diverged or failed as the worst; else the rungs would know only those that
             # lived on, and a scheduler that waits for a rung to fill would wait for ever.
             for rung in self.scheduler.rungs:
                 if rung > trial.epochs:
                     self.scheduler.decide(trial.name, rung, loss)
-        seen = Observation(trial.configuration, trial.epochs, loss, finished=True)
+        seen = Observation(trial.configuration, trial.epochs, loss, finished=True, stopped=stopped)
         self.algorithm.tell(trial.name, seen)
 
     def _give_up(self, event: Event) -> None:

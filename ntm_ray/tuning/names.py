@@ -124,9 +124,16 @@ class Named:
         factory = self.load()
         where = f"{self.kind} {self.name!r}"
         try:
-            inspect.signature(factory).bind(*arguments, **options)
+            signature = inspect.signature(factory)
+        except (TypeError, ValueError):
+            raise JobError(
+                f"{where} cannot be used: it is no class that says what it takes "
+                f"(from {self.package})"
+            ) from None
+        try:
+            signature.bind(*arguments, **options)
         except TypeError:
-            offered = list(inspect.signature(factory).parameters)[len(arguments) :]
+            offered = list(signature.parameters)[len(arguments) :]
             wrong = [option for option in options if option not in offered]
             if not wrong:
                 raise JobError(

@@ -62,7 +62,7 @@ class Progress:
             epochs_saved=engine.epochs_saved,
             best_trial=best.name if best else None,
             best_loss=best.saved_loss if best else None,
-            best_configuration=best.configuration if best else None,
+            best_configuration=best.saved_configuration if best else None,
             seconds=seconds,
             seconds_left=seconds / here * left if here else None,
         )

@@ -57,16 +57,17 @@ class Slot:
 
     def train(self) -> dict[str, Any]:
         """Train up to the next report."""
-        if self._assignment is not None:
-            self._running = self._begin(self._assignment)
-            self._assignment = None
-        if self._running is None:
+        if self._assignment is None and self._running is None:
             if self._has_asked:
                 time.sleep(WAIT_SECONDS)
             self._has_asked = True
             return {REPORT: None}
         self._has_asked = False
         try:
+            if self._assignment is not None:
+                self._running = self._begin(self._assignment)
+                self._assignment = None
+            assert self._running is not None
             return {REPORT: self._running.train()}
         except (OSError, ModelFolderError) as error:
             # A disk that is full, or gone, is the trouble of the job, not of the trial.

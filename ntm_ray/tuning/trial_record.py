@@ -44,6 +44,8 @@ class Trial:
         status: What became of it.
         curve: One row an epoch, with the columns of `epochs.parquet`.
         saved: The row of the curve whose model is saved: its best so far, as of the last rung.
+        saved_configuration: What that model was trained with: a trial that has taken over from
+            another since has another curve and configuration now.
         seconds: How long it trained and was validated.
         error: Why it failed, in one line.
         legs: How often it has gone on after a pause.
@@ -58,6 +60,7 @@ class Trial:
     status: Status = Status.RUNNING
     curve: list[EpochRow] = field(default_factory=list)
     saved: EpochRow | None = None
+    saved_configuration: Configuration | None = None
     seconds: float = 0.0
     error: str | None = None
     legs: int = 0
@@ -75,9 +78,14 @@ class Trial:
 
     @property
     def best_loss(self) -> float:
-        """The least `validation:total_loss` of its epochs, nats a word; infinite if none."""
+        """The least `validation:total_loss` of its epochs, nats a word; infinite if none.
+
+        That of its saved model is among them, also where another trial's curve has taken its
+        place.
+        """
         losses = (row[OBJECTIVE] for row in self.curve)
-        return min((loss for loss in losses if loss is not None), default=math.inf)
+        found = min((loss for loss in losses if loss is not None), default=math.inf)
+        return min(found, self.saved_loss)
 
     @property
     def saved_loss(self) -> float:

@@ -113,6 +113,17 @@ def test_logits_far_out_of_range_give_finite_losses_and_the_right_gradient() -> 
     assert_close(found | {"projection_bias": gradients["projection_bias"]}, gradients)
 
 
+def test_documents_that_fill_up_a_batch_are_nothing_however_large_the_biases() -> None:
+    made, _, corpus = learner_of({"mini_batch_size": 3, "learning_rate": 1e-6})
+    tensors = made.tensors()
+    tensors["projection_bias"].fill_(90)
+    tensors["projection_weight"].fill_(-80)
+    made.load(tensors, made.optimizer_tensors(), 0)
+    _, loss = stepped(made, corpus)
+    assert np.isfinite(loss)
+    assert all(torch.isfinite(tensor).all() for tensor in made.tensors().values())
+
+
 def test_threads_that_share_the_vocabulary_come_to_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -139,7 +139,7 @@ def test_a_model_learns_from_a_rung_before_any_trial_has_ended(name: str) -> Non
         drawn = algorithm.propose(trial)
         loss = made_up_loss(drawn)
         algorithm.tell(trial, Observation(drawn, 3, loss, finished=False))
-        algorithm.tell(trial, Observation(drawn, 3, loss, finished=True))
+        algorithm.tell(trial, Observation(drawn, 3, loss, finished=True, stopped=True))
         found.append(loss)
     assert np.median(found[-15:]) < np.median(found[:15]) - 0.5
 
@@ -161,7 +161,8 @@ def test_losses_of_different_epochs_are_not_mixed(name: str) -> None:
         rate = float(drawn["rescale_gradient"])
         algorithm.tell(trial, Observation(drawn, 1, 3.0 - rate, finished=False))
         if rate > 0.55:
-            algorithm.tell(trial, Observation(drawn, 1, 3.0 - rate, finished=True))
+            seen = Observation(drawn, 1, 3.0 - rate, finished=True, stopped=True)
+            algorithm.tell(trial, seen)
         else:
             algorithm.tell(trial, Observation(drawn, 9, 6.0 + rate, finished=False))
             algorithm.tell(trial, Observation(drawn, 9, 6.0 + rate, finished=True))

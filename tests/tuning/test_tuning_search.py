@@ -229,9 +229,10 @@ def with_rungs(
             seen[rung].append(value)
             value += (shift or {}).get(rung, 0)
             algorithm.tell(trial, Observation(drawn[-1], rung, value, finished=False))
-            if seen[rung][-1] > np.median(seen[rung]):
+            stopped = bool(seen[rung][-1] > np.median(seen[rung]))
+            if stopped:
                 break
-        algorithm.tell(trial, Observation(drawn[-1], rung, value, finished=True))
+        algorithm.tell(trial, Observation(drawn[-1], rung, value, finished=True, stopped=stopped))
     return drawn
 
 
@@ -308,7 +309,10 @@ def test_tpe_forgets_how_good_a_trial_was_at_a_rung_if_it_diverges_later() -> No
             # The higher the rate the better at the rung, and then, above 0.01, it diverges.
             algorithm.tell(trial, Observation(drawn, 3, -rate(drawn), finished=False))
             ends = math.inf if lost and rate(drawn) > -2 else -rate(drawn)
-            algorithm.tell(trial, Observation(drawn, 3 + math.isinf(ends), ends, finished=True))
+            stopped = math.isfinite(ends)
+            algorithm.tell(
+                trial, Observation(drawn, 4 - stopped, ends, finished=True, stopped=stopped)
+            )
             high += number >= 20 and rate(drawn) > -2
         return high
 
@@ -333,3 +337,18 @@ def test_a_misspelt_search_algorithm_is_told_what_was_probably_meant() -> None:
 def test_every_listed_algorithm_says_in_a_line_what_it_is() -> None:
     summaries: dict[str, Any] = {name: SEARCH_ALGORITHMS[name].summary for name in ALGORITHMS}
     assert all(summary and "\n" not in summary for summary in summaries.values())
+
+
+def test_tpe_counts_a_trial_that_ended_by_itself_at_a_rung_among_the_best() -> None:
+    algorithm = create_search_algorithm("tpe", RATE_ALONE, 0)
+    for number in range(30):
+        drawn = algorithm.propose(f"{number}")
+        # The best third end by patience at epoch 9, which is a rung; others train to the end.
+        by_itself = number % 3 == 0
+        drawn = {"learning_rate": 3e-4 if by_itself else 0.05, "rescale_gradient": 0.5}
+        loss = 5.0 if by_itself else 7.0
+        algorithm.tell(f"{number}", Observation(drawn, 9, loss, finished=False))
+        end = 9 if by_itself else 27
+        algorithm.tell(f"{number}", Observation(drawn, end, loss, finished=True))
+    rates = [algorithm.propose(f"p{n}")["learning_rate"] for n in range(11)]
+    assert np.median([float(rate) for rate in rates]) < 2e-3, rates

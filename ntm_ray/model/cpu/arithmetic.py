@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+import contextlib
+import hashlib
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
@@ -39,19 +42,40 @@ _LEAST_POWER = np.float32(-127.0)
 
 
 # Its types leave out the two that spare the compiler half of its work for inner functions.
-_njit: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_njit: Any = partial(numba.njit, nogil=True, error_model="numpy")
 _inner_njit: Any = partial(_njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
 
 
+@cache
+def _sources() -> str:
+    """Return a digest of this package's files: code of one is part of what another compiles to."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _on_disk(dispatcher: Any) -> Any:
+    """Keep what is compiled on disk, until a file of this package changes.
+
+    Numba itself looks at the time and size of one file: that of the function, though functions of
+    other files are compiled into it. Where nothing can be written it is compiled in each process.
+    """
+    with contextlib.suppress(RuntimeError):
+        dispatcher.enable_caching()
+        dispatcher._cache._cache_file._source_stamp = _sources()
+    return dispatcher
+
+
 def compiled(function: _Function) -> _Function:
     """Have numba compile `function`, keep the result on disk, and leave arithmetic as it is."""
-    return cast("_Function", _njit()(function))
+    return cast("_Function", _on_disk(_njit()(function)))
 
 
 def inner(function: _Function) -> _Function:
     """As :func:`compiled`, for what only compiled code calls: Python must not call it."""
-    return cast("_Function", _inner_njit()(function))
+    return cast("_Function", _on_disk(_inner_njit()(function)))
 
 
 def reassociating(function: _Function) -> _Function:
@@ -59,12 +83,12 @@ def reassociating(function: _Function) -> _Function:
 
     It is not the whole of fastmath, which denies NaN. The order is the same in every process.
     """
-    return cast("_Function", _inner_njit(fastmath=_REASSOCIATING)(function))
+    return cast("_Function", _on_disk(_inner_njit(fastmath=_REASSOCIATING)(function)))
 
 
 def _contracting(function: _Function) -> _Function:
     # Not reassociating: what is subtracted in two parts must stay in two parts.
-    return cast("_Function", _inner_njit(fastmath={"contract"})(function))
+    return cast("_Function", _on_disk(_inner_njit(fastmath={"contract"})(function)))
 
 
 @intrinsic
@@ -107,20 +131,25 @@ def multiply_add(a: Floats, b: Floats, inner: int, out: Floats) -> None:
     """Add the product of `a` ``(rows, inner)`` and `b` ``(inner, width)`` to `out`.
 
     Args:
-        a: Its rows are an even number; columns beyond `inner` are not read.
+        a: Its rows are a multiple of 4; columns beyond `inner` are not read.
         b: Rows beyond `inner` are not read.
         inner: A multiple of 4.
         out: ``(rows, width)``.
     """
-    for i in range(0, out.shape[0], 2):
-        o0, o1 = out[i], out[i + 1]
+    for i in range(0, out.shape[0], 4):
+        o0, o1, o2, o3 = out[i], out[i + 1], out[i + 2], out[i + 3]
         for k in range(0, inner, 4):
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
             x0, x1, x2, x3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
             y0, y1, y2, y3 = a[i + 1, k], a[i + 1, k + 1], a[i + 1, k + 2], a[i + 1, k + 3]
+            u0, u1, u2, u3 = a[i + 2, k], a[i + 2, k + 1], a[i + 2, k + 2], a[i + 2, k + 3]
+            v0, v1, v2, v3 = a[i + 3, k], a[i + 3, k + 1], a[i + 3, k + 2], a[i + 3, k + 3]
             for j in range(out.shape[1]):
-                o0[j] += x0 * b0[j] + x1 * b1[j] + x2 * b2[j] + x3 * b3[j]
-                o1[j] += y0 * b0[j] + y1 * b1[j] + y2 * b2[j] + y3 * b3[j]
+                w0, w1, w2, w3 = b0[j], b1[j], b2[j], b3[j]
+                o0[j] += x0 * w0 + x1 * w1 + x2 * w2 + x3 * w3
+                o1[j] += y0 * w0 + y1 * w1 + y2 * w2 + y3 * w3
+                o2[j] += u0 * w0 + u1 * w1 + u2 * w2 + u3 * w3
+                o3[j] += v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
 
 
 @reassociating
@@ -130,21 +159,28 @@ def transposed_product(a: Floats, b: Floats, columns: int, out: Floats) -> None:
     Args:
         a: ``(rows, columns or more)``; its rows are a multiple of 4.
         b: ``(rows, width)``.
-        columns: How many columns of `a` count; an even number.
+        columns: How many columns of `a` count; a multiple of 4.
         out: ``(columns or more, width)``; rows beyond `columns` are left as they are.
     """
-    for i in range(0, columns, 2):
-        o0, o1 = out[i], out[i + 1]
+    for i in range(0, columns, 4):
+        o0, o1, o2, o3 = out[i], out[i + 1], out[i + 2], out[i + 3]
         for j in range(out.shape[1]):
             o0[j] = ZERO
             o1[j] = ZERO
+            o2[j] = ZERO
+            o3[j] = ZERO
         for k in range(0, a.shape[0], 4):
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
             x0, x1, x2, x3 = a[k, i], a[k + 1, i], a[k + 2, i], a[k + 3, i]
             y0, y1, y2, y3 = a[k, i + 1], a[k + 1, i + 1], a[k + 2, i + 1], a[k + 3, i + 1]
+            u0, u1, u2, u3 = a[k, i + 2], a[k + 1, i + 2], a[k + 2, i + 2], a[k + 3, i + 2]
+            v0, v1, v2, v3 = a[k, i + 3], a[k + 1, i + 3], a[k + 2, i + 3], a[k + 3, i + 3]
             for j in range(out.shape[1]):
-                o0[j] += x0 * b0[j] + x1 * b1[j] + x2 * b2[j] + x3 * b3[j]
-                o1[j] += y0 * b0[j] + y1 * b1[j] + y2 * b2[j] + y3 * b3[j]
+                w0, w1, w2, w3 = b0[j], b1[j], b2[j], b3[j]
+                o0[j] += x0 * w0 + x1 * w1 + x2 * w2 + x3 * w3
+                o1[j] += y0 * w0 + y1 * w1 + y2 * w2 + y3 * w3
+                o2[j] += u0 * w0 + u1 * w1 + u2 * w2 + u3 * w3
+                o3[j] += v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
 
 
 @inner

@@ -31,22 +31,49 @@ if TYPE_CHECKING:
 @reassociating
 def _logits(
     theta: Floats, d: int, topics: int, weight: Floats, bias: Floats, first: int, last: int,
-    z0: Floats, z1: Floats,
+    z: Floats, at: int, left: int,
 ) -> None:  # fmt: skip
-    """Set `z0` and `z1` to the logits of the documents d and d + 1 for a block of words."""
-    b = bias[first:last]
-    for j in range(z0.size):
-        z0[j] = b[j]
-        z1[j] = b[j]
+    """Set the logits of four documents from `d` for a block of words.
+
+    They go to the rows of `z` from `at`, from the column `left` on.
+    """
+    n = last - first
+    bias_part = bias[first:last]
+    z0, z1 = z[at, left : left + n], z[at + 1, left : left + n]
+    z2, z3 = z[at + 2, left : left + n], z[at + 3, left : left + n]
+    for j in range(n):
+        z0[j] = bias_part[j]
+        z1[j] = bias_part[j]
+        z2[j] = bias_part[j]
+        z3[j] = bias_part[j]
     for k in range(0, topics, 4):
         x0, x1, x2, x3 = theta[d, k], theta[d, k + 1], theta[d, k + 2], theta[d, k + 3]
-        y0, y1 = theta[d + 1, k], theta[d + 1, k + 1]
-        y2, y3 = theta[d + 1, k + 2], theta[d + 1, k + 3]
+        y0, y1, y2, y3 = (
+            theta[d + 1, k],
+            theta[d + 1, k + 1],
+            theta[d + 1, k + 2],
+            theta[d + 1, k + 3],
+        )
+        u0, u1, u2, u3 = (
+            theta[d + 2, k],
+            theta[d + 2, k + 1],
+            theta[d + 2, k + 2],
+            theta[d + 2, k + 3],
+        )
+        v0, v1, v2, v3 = (
+            theta[d + 3, k],
+            theta[d + 3, k + 1],
+            theta[d + 3, k + 2],
+            theta[d + 3, k + 3],
+        )
         w0, w1 = weight[k, first:last], weight[k + 1, first:last]
         w2, w3 = weight[k + 2, first:last], weight[k + 3, first:last]
-        for j in range(z0.size):
-            z0[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
-            z1[j] += y0 * w0[j] + y1 * w1[j] + y2 * w2[j] + y3 * w3[j]
+        for j in range(n):
+            p0, p1, p2, p3 = w0[j], w1[j], w2[j], w3[j]
+            z0[j] += x0 * p0 + x1 * p1 + x2 * p2 + x3 * p3
+            z1[j] += y0 * p0 + y1 * p1 + y2 * p2 + y3 * p3
+            z2[j] += u0 * p0 + u1 * p1 + u2 * p2 + u3 * p3
+            z3[j] += v0 * p0 + v1 * p1 + v2 * p2 + v3 * p3
 
 
 @inner
@@ -194,21 +221,19 @@ def forward(
     sums, sparse, cursors = work.sums[part], work.sparse[part], work.cursors[part, :rows]
     size = work.gradient.shape[2]
     inner = (topics + 3) // 4 * 4
+    kept = work.kept.shape[0] > 0
     sums[:rows] = 0.0
     sparse[:rows] = 0.0
     _begin(batch, first, cursors)
     for begin in range(first, last, size):
         end = min(begin + size, last)
-        for d in range(0, rows, 2):
-            if work.kept.shape[0] > 0:
-                z0, z1 = work.kept[d, begin:end], work.kept[d + 1, begin:end]
-            else:
-                z0, z1 = work.block[part, 0, : end - begin], work.block[part, 1, : end - begin]
-            _logits(theta, d, inner, weight, bias, begin, end, z0, z1)
-            _add_sparse(batch, d, begin, end, z0, cursors, sparse)
-            _add_sparse(batch, d + 1, begin, end, z1, cursors, sparse)
-            sums[d] += _exponentiate(z0, work.shift[d])
-            sums[d + 1] += _exponentiate(z1, work.shift[d + 1])
+        for d in range(0, rows, 4):
+            z, at, left = (work.kept, d, begin) if kept else (work.block[part], 0, 0)
+            _logits(theta, d, inner, weight, bias, begin, end, z, at, left)
+            for i in range(4):
+                row = z[at + i, left : left + end - begin]
+                _add_sparse(batch, d + i, begin, end, row, cursors, sparse)
+                sums[d + i] += _exponentiate(row, work.shift[d + i])
 
 
 @inner
@@ -254,14 +279,14 @@ def highest_logits(parameters: Parameters, topics: int, rows: int, words: int, w
         work.shift[d] = -np.inf
     for begin in range(0, words, size):
         end = min(begin + size, words)
-        for d in range(0, rows, 2):
-            z0, z1 = work.block[0, 0, : end - begin], work.block[0, 1, : end - begin]
+        for d in range(0, rows, 4):
+            z = work.block[0]
             _logits(
                 work.theta, d, (topics + 3) // 4 * 4, parameters.weight, parameters.bias, begin,
-                end, z0, z1,
+                end, z, 0, 0,
             )  # fmt: skip
-            work.shift[d] = _highest(z0, work.shift[d])
-            work.shift[d + 1] = _highest(z1, work.shift[d + 1])
+            for i in range(4):
+                work.shift[d + i] = _highest(z[i, : end - begin], work.shift[d + i])
 
 
 @inner
@@ -311,11 +336,10 @@ def backward(
         for d in range(0, rows, ROWS):
             e, at, left = (work.kept, d, begin) if kept else (work.block[part], 0, 0)
             if not kept:
-                for i in range(0, ROWS, 2):
-                    z0, z1 = e[i, :n], e[i + 1, :n]
-                    _logits(theta, d + i, inner, weight, bias, begin, end, z0, z1)
-                    _exponentiate(z0, work.shift[d + i])
-                    _exponentiate(z1, work.shift[d + i + 1])
+                for i in range(0, ROWS, 4):
+                    _logits(theta, d + i, inner, weight, bias, begin, end, e, i, 0)
+                for i in range(ROWS):
+                    _exponentiate(e[i, :n], work.shift[d + i])
             for i in range(ROWS):
                 _subtract_counts(
                     batch, d + i, begin, end, work.ratio[d + i],

@@ -283,7 +283,7 @@ def encode_backward(shape: Shape, parameters: Parameters, documents: int, work: 
         offsets -= width
         weights -= width * following
         before = matrix(work.outputs, at, rows, width)
-        used = (shape.used[i] + 1) // 2 * 2
+        used = (shape.used[i] + 3) // 4 * 4
         transposed_product(before, d, used, matrix(work.dense, weights, width, following))
         to = matrix(work.transposed, 0, following, width)
         transpose(matrix(parameters.dense, weights, width, following), width, to)

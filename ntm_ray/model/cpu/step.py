@@ -73,7 +73,8 @@ def begin(
     heads = encode(shape, parameters, batch, documents, training, work)
     sample(heads, noise, shape.topics, work)
     for d in range(filled_rows(documents)):
-        work.shift[d] = ZERO
+        # Of the documents that fill up the batch no exponential is more than 0.
+        work.shift[d] = ZERO if d < documents else np.float32(np.inf)
 
 
 @inner

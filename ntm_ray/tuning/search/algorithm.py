@@ -22,12 +22,15 @@ class Observation:
         loss: `validation:total_loss`, nats a word: at `epoch` while the trial runs, of its best
             epoch when it has finished. Infinite for a trial that diverged.
         finished: Whether the trial will train no further.
+        stopped: Whether that is the scheduler's doing: what further epochs would have brought is
+            not known. Else it trained as long as it would have.
     """
 
     configuration: Configuration
     epoch: int
     loss: float
     finished: bool
+    stopped: bool = False
 
 
 class Exhausted(Exception):  # noqa: N818 - an end, not an error

@@ -58,7 +58,6 @@ class Evidence:
         """
         self._enough = enough
         self._levels: dict[float, _Level] = {END: _Level()}
-        self._reached: dict[str, int] = {}
         self._ended: dict[str, tuple[int, float]] = {}
         self._configurations: dict[str, Configuration] = {}
         self._pending: dict[str, Configuration] = {}
@@ -75,10 +74,9 @@ class Evidence:
         self._configurations[trial] = observation.configuration
         if not observation.finished:
             self._rung(observation.epoch).enter(trial, loss)
-            self._reached[trial] = max(observation.epoch, self._reached.get(trial, 0))
             return
         self._pending.pop(trial, None)
-        if math.isinf(loss) or observation.epoch > self._reached.get(trial, 0):
+        if math.isinf(loss) or not observation.stopped:
             epoch = 0 if math.isinf(loss) else observation.epoch
             self._ended[trial] = epoch, loss
             for rung, level in self._levels.items():

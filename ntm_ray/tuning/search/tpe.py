@@ -56,7 +56,6 @@ class TPE:
         self._numbers: dict[str, int] = {}
         # At each rung, the loss and the number of each trial that has reached it, best first.
         self._reached: dict[float, list[tuple[float, int]]] = {}
-        self._last_rung: dict[str, int] = {}
 
     def propose(self, trial: str) -> Configuration:
         """Propose a configuration: random at first, from the model later."""
@@ -86,10 +85,8 @@ class TPE:
             # However good it was at a rung before, what comes of it is the worst.
             for rung, results in self._reached.items():
                 self._reached[rung] = [result for result in results if result[1] != number]
-        if not observation.finished:
-            self._last_rung[trial] = observation.epoch
-        elif self._last_rung.pop(trial, None) == observation.epoch:
-            return  # stopped at that rung, where its loss is already
+        if observation.stopped:
+            return  # at a rung, where its loss is already
         if math.isfinite(observation.loss):
             rung = _END if observation.finished else observation.epoch
             insort(self._reached.setdefault(rung, []), (observation.loss, number))

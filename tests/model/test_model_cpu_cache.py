@@ -1,0 +1,41 @@
+"""What is kept of compiled code between processes, and when it is no longer used."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntm_ray.model.cpu import arithmetic, epoch
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_compiled_code_is_kept_until_any_file_of_the_package_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Any = epoch.run
+    here = arithmetic._sources()
+    assert run._cache._cache_file._source_stamp == here
+    package = Path(arithmetic.__file__).parent
+    shutil.copytree(package, tmp_path / "cpu")
+    monkeypatch.setattr(arithmetic, "__file__", str(tmp_path / "cpu" / "arithmetic.py"))
+    assert arithmetic._sources.__wrapped__() == here
+    with (tmp_path / "cpu" / "decoder.py").open("a") as file:
+        file.write("# another thought\n")
+    assert arithmetic._sources.__wrapped__() != here
+
+
+def test_where_nothing_can_be_written_code_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nowhere(_: Any) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
+
+    def doubled(x: float) -> float:
+        return 2 * x
+
+    compiled: Any = arithmetic._njit()(doubled)
+    monkeypatch.setattr(type(compiled), "enable_caching", nowhere)
+    assert arithmetic.compiled(doubled)(21.0) == 42.0
