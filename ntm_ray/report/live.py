@@ -32,6 +32,10 @@ _STYLES = {
 }
 _WORDS = {status: str(status).replace("_", " ") for status in _STYLES}
 
+_COMPILING = "the first training on a machine compiles, once"
+_COMPILING_AFTER = 12.0
+"""Seconds after which a first epoch that has not come seems to wait for the compiler."""
+
 
 class LiveProgress:
     """Shows people how a job comes along; hand it to `TuningJob.run`.
@@ -103,6 +107,8 @@ class LiveProgress:
             f"{progress.running} running{', ' + counts if counts else ''}; "
             f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
+        if _seems_to_compile(progress):
+            line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
             how = configuration(progress.best_configuration)
             line += f"; best {progress.best_loss:.4f}, trial {progress.best_trial}: {how}"
@@ -129,6 +135,8 @@ class LiveProgress:
         )
         epochs = f"epochs {progress.epochs_spent:,} spent, {progress.epochs_saved:,} saved"
         rows: list[RenderableType] = [head, counts, Text(epochs)]
+        if _seems_to_compile(progress):
+            rows.append(Text(_COMPILING, style="dim"))
         if progress.best_loss is not None and progress.best_configuration is not None:
             rows.append(
                 Text.assemble(
@@ -153,6 +161,11 @@ def describe_corpus(corpus: Corpus) -> str:
     if left_out:
         line += f"; {count(left_out, 'document')} without a known word left out"
     return line
+
+
+def _seems_to_compile(progress: Progress) -> bool:
+    nothing_yet = not progress.epochs_spent and progress.best_loss is None
+    return bool(progress.running) and nothing_yet and progress.seconds > _COMPILING_AFTER
 
 
 def _time(progress: Progress) -> str:

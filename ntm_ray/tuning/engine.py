@@ -70,7 +70,9 @@ class Engine:
         self.scheduler: Scheduler = create_scheduler(
             job.scheduler, job.epochs, job.free_space, job.seed
         )
-        self._first = job.free_space.first if job.first_configurations else ()
+        # Half of the trials at least are the search algorithm's own.
+        first = job.free_space.first if job.first_configurations else ()
+        self._first = first[: max(1, job.trials // 2)]
         self._write = write
         self._searched: list[Trial] = []
         self._running = 0

@@ -75,9 +75,9 @@ class TuningJob(BaseModel):
             `num_patience_epochs` more than `epochs`, which turns a trial's own early stopping
             off: which trials go on is the scheduler's business, and the plateau that a topic
             model begins on looks like an end. `feature_dim` is the corpus's.
-        first_configurations: Whether the search space's `first` configurations are tried first,
-            the very first of them to its end, whatever a scheduler says that cannot have one trial
-            take over from another.
+        first_configurations: Whether the search space's `first` configurations are tried first, as
+            far as they are no more than half of the trials; the very first of them to its end,
+            whatever a scheduler says that cannot have one trial take over from another.
         search: A search algorithm: its name, a name with options as in
             `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
