@@ -538,6 +538,14 @@ def test_first_configurations_are_tried_first_and_known_to_the_search(search: st
         assert outcome(engine) == outcome(whole), len(events)
 
 
+def test_first_configurations_are_at_most_half_of_the_trials() -> None:
+    space = SPACE.model_copy(update={"first": FIRST})
+    few = Engine(job_of(space=space, trials=3), list[Any]().append)
+    found = [few.trials[begin(few)].configuration for _ in range(4)][1:]
+    assert found[0] == FIRST[0]
+    assert FIRST[1] not in found
+
+
 def test_first_configurations_can_be_switched_off_and_follow_what_is_fixed() -> None:
     space = SPACE.model_copy(update={"first": FIRST})
     off = Engine(job_of(space=space, first_configurations=False), list[Any]().append)
