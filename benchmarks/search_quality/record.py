@@ -3,7 +3,8 @@
     python -m benchmarks.search_quality.record CORPUS TABLE --epochs 81 [--configurations 250]
 
 CORPUS is what `Corpus.read` reads; TABLE a `.jsonl` file, one configuration and its curve a line.
-Interrupted, it goes on where it was. `pack` makes the committed, compressed tables of these.
+Interrupted, it goes on where it was, and so it does with a larger number of configurations. The
+committed tables are these, compressed by `gzip -n -9`.
 """
 
 from __future__ import annotations
