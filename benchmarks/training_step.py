@@ -362,7 +362,9 @@ def main() -> None:
     parser.add_argument("--no-dense", action="store_true", help="leave plain PyTorch out")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    parser.add_argument("--peak-memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--peak-memory", action="store_true", help="print the peak memory of the cases alone"
+    )
     given = parser.parse_args()
 
     torch.set_num_threads(1)
