@@ -225,3 +225,18 @@ def test_a_search_algorithm_that_has_nothing_left_ends_the_job() -> None:
     resumed.algorithm = OfThree()
     resumed.resume(as_in_a_journal(journal))
     assert resumed.is_finished
+
+
+def test_a_trial_that_takes_over_keeps_what_its_saved_model_was_trained_with() -> None:
+    engine = engine_of(TakesOver())
+    begin(engine, "defaults", "0000", "0001")
+    drawn = engine.trials["0001"].configuration
+    # The best model is of the trial that is the worse at the rung, and is made of the other.
+    engine.report("0001", rows_of(5.0, 7.0), saved_epoch=1)
+    engine.report("0000", rows_of(6.5, 6.0), saved_epoch=2)
+    begin(engine, "0001")
+    best = engine.trials["0001"]
+    assert best.configuration == MADE_OF_ANOTHER
+    assert engine.best is best
+    assert best.saved_configuration == drawn
+    assert best.saved_loss == best.best_loss == 5.0

@@ -15,7 +15,7 @@ import pytest
 from ntm_ray.corpus import bars
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
-from ntm_ray.tuning.slot import REPORT, Slot
+from ntm_ray.tuning.slot import FAULT, REPORT, Slot
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -165,6 +165,15 @@ def test_a_slot_without_a_trial_says_so_and_takes_up_the_next_in_place_of_one_th
     assert (report.trial, report.rows[0]["epoch"]) == ("0001", 1)
     slot.assign(None)
     assert slot.train() == {REPORT: None}
+
+
+def test_a_saved_state_that_cannot_be_read_is_the_trouble_of_the_job(tmp_path: Path) -> None:
+    slot = Slot()
+    slot.equip(CORPUS, setting_in(tmp_path, 1))
+    slot.assign(assignment_of(BASE, state=tmp_path / "gone"))
+    result = slot.train()
+    assert result[REPORT] is None
+    assert "gone" in result[FAULT]
 
 
 def test_a_model_is_saved_once_and_only_if_it_may_become_the_best(tmp_path: Path) -> None:
