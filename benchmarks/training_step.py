@@ -331,10 +331,13 @@ def measure(
     return row
 
 
-def peak_memory(vocabulary: int, batch: int, topics: int, optimizer: str) -> None:
+def peak_memory(
+    vocabulary: int, batch: int, topics: int, optimizer: str, *, encoder_layers: str
+) -> None:
     """Train two steps and print the process's largest resident memory before and after."""
     corpus = corpus_of(2 * batch, vocabulary)
-    hyperparameters = hyperparameters_of(vocabulary, batch, topics, optimizer)
+    plain = hyperparameters_of(vocabulary, batch, topics, optimizer).to_json_dict()
+    hyperparameters = Hyperparameters.parse(plain | {"encoder_layers": encoder_layers})
     before = peak_mebibytes()
     Training(hyperparameters, corpus, seed=0).train_epoch()
     print(json.dumps({"before MiB": before, "peak MiB": peak_mebibytes()}))
@@ -365,6 +368,7 @@ def main() -> None:
     parser.add_argument(
         "--peak-memory", action="store_true", help="print the peak memory of the cases alone"
     )
+    parser.add_argument("--encoder-layers", default="auto", help="with --peak-memory")
     given = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -372,7 +376,7 @@ def main() -> None:
     cases = itertools.product(given.vocabulary, given.batch, given.topics, given.optimizer)
     if given.peak_memory:
         for case in cases:
-            peak_memory(*case)
+            peak_memory(*case, encoder_layers=given.encoder_layers)
         return
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     rows = []
