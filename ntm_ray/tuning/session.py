@@ -153,7 +153,8 @@ class Session:
                 if one.saved is not None:
                     self._folder.drop_model(one.name, but=one.saved["epoch"])
             else:
-                self._folder.drop_model(one.name)
+                # A paused one may go on, and save another, before this is done.
+                self._folder.drop_model(one.name, but=None if one.ended else one.epochs + 1)
 
     def _drop_states(self, trial: Trial) -> None:
         scheduler = self.engine.scheduler
@@ -164,7 +165,8 @@ class Session:
             kept = trial.epochs
         elif not trial.ended and trial.goes_on_from is not None:
             kept = trial.goes_on_from[1]
-        self._folder.drop_states(trial.name, but=kept)
+        up_to = None if trial.ended else trial.epochs
+        self._folder.drop_states(trial.name, but=kept, up_to=up_to)
 
     def _drop_states_below_all(self) -> None:
         """Remove states that no trial can take over any more: all are beyond their epochs."""
