@@ -39,8 +39,6 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # What Ray's C++ says of a connection that fails is said here in one line.
-    "RAY_BACKEND_LOG_LEVEL": "error",
 }
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 # A private Ray has a token of its own, which no file holds: Ray itself would write one that
