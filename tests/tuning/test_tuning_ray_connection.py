@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _authentication() -> tuple[str, str]:
-    return os.environ.get("RAY_AUTH_MODE", ""), os.environ.get("RAY_AUTH_TOKEN", "")
-
-
 @pytest.fixture
 def job(tmp_path: Path) -> TuningJob:
     return TuningJob(corpus="synthetic", storage=tmp_path / "runs", slots=1)
@@ -58,12 +54,15 @@ def test_a_private_ray_is_started_whatever_the_environment_names_and_keeps_a_tok
 ) -> None:
     import ray
 
+    def authentication() -> tuple[str, str]:  # here, so that it is sent by value
+        return os.environ.get("RAY_AUTH_MODE", ""), os.environ.get("RAY_AUTH_TOKEN", "")
+
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with ray_for(job) as connection:
         connection.wait()
-        mode, token = ray.get(ray.remote(_authentication).remote())
+        mode, token = ray.get(ray.remote(authentication).remote())
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
     assert len(nodes) == 1
     assert mode == "token"
