@@ -6,13 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-<<<<<<< HEAD
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-=======
-from typing import TYPE_CHECKING, Any
->>>>>>> storage
 
 import yaml
 from pydantic import (
@@ -336,14 +330,8 @@ class TuningJob(BaseModel):
         from ntm_ray.tuning.driver import resume_job
 
         objects = {"search": search, "scheduler": scheduler}
-<<<<<<< HEAD
         given = {name: one for name, one in objects.items() if one is not None}
-        return resume_job(Path(folder), observer, address, given)
-=======
-        return resume_job(
-            folder, observer, {name: one for name, one in objects.items() if one is not None}
-        )
->>>>>>> storage
+        return resume_job(folder, observer, address, given)
 
     def to_yaml(self) -> str:
         """Return the text of `job.yaml`: every field, defaults included."""
