@@ -48,6 +48,7 @@ class Engine:
     Attributes:
         job: What is searched, and how.
         trials: All trials by name, the yardstick too.
+        best: The trial of the search whose saved model has the least `validation:total_loss`.
         counts: How many trials of the search are in each status.
         epochs_spent: Epochs trained by the trials of the search.
         epochs_saved: Epochs of their budget that trials which have ended did not train.
@@ -82,7 +83,7 @@ class Engine:
         self._paused: dict[str, Trial] = {}
         self._nothing_left_to_propose = False
         self._to_restart: deque[str] = deque()
-        self._best: Trial | None = None
+        self.best: Trial | None = None
 
     # What there is to know
 
@@ -95,11 +96,6 @@ class Engine:
     def ended(self) -> int:
         """How many trials of the search train no further."""
         return len(self._searched) - self.counts[Status.RUNNING] - self.counts[Status.PAUSED]
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial of the search whose saved model has the least `validation:total_loss`."""
-        return self._best
 
     @property
     def exhausted(self) -> bool:
@@ -121,10 +117,7 @@ class Engine:
         return bool(self._to_restart) or not self.exhausted
 
     def hyperparameters(self, trial: Trial) -> dict[str, Any]:
-        """What a trial trains with, but for `feature_dim`: what is fixed, and what was drawn.
-
-        The yardstick trial takes nothing from the job but how much is to be learnt, and how long.
-        """
+        """What a trial trains with, but for `feature_dim`; little of the job's, if a yardstick."""
         fixed = self.job.hyperparameters
         if trial.name == DEFAULTS_TRIAL:
             fixed = {name: fixed[name] for name in _SHARED_WITH_DEFAULTS if name in fixed}
@@ -227,24 +220,13 @@ class Engine:
         if self.trials[name].status is Status.RUNNING:
             self._give_up(self._record({"event": "failed", "trial": name, "error": error}))
 
-    def restart(
-        self,
-        name: str | None,
-        kind: FaultKind,
-        *,
-        node: str | None = None,
-        said: str | None = None,
-    ) -> None:
-        """Take note of a fault; the trial that it cut short is the next to be carried out.
+    def restart(self, name: str | None, kind: FaultKind, **details: str | None) -> None:
+        """Take note of a fault; the trial that it cut short, if any, is carried out next.
 
-        Args:
-            name: The trial, if there was one.
-            kind: What happened.
-            node: The address of the node where it happened.
-            said: What was said of it.
+        The details are those of `Fault`: the `node`, and what was `said`.
         """
-        event = {"event": "fault", "kind": str(kind), "trial": name, "node": node, "said": said}
-        self.faults.note(self._record(event))
+        event = {"event": "fault", "kind": str(kind), "trial": name, "node": None, "said": None}
+        self.faults.note(self._record(event | details))
         if name is not None:
             self.requeue([name])
 
@@ -348,8 +330,8 @@ class Engine:
             # A restarted trial begins again with worse models than it had saved before.
             if saved[OBJECTIVE] < trial.saved_loss:
                 trial.saved, trial.saved_configuration = saved, trial.configuration
-            if competes and (self._best is None or trial.saved_loss < self._best.saved_loss):
-                self._best = trial
+            if competes and (self.best is None or trial.saved_loss < self.best.saved_loss):
+                self.best = trial
         for row in event["epochs"]:
             if competes and row["epoch"] in self.scheduler.rungs:
                 # The loss of training alone can diverge, with a finite one of validation.
