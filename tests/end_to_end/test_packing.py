@@ -41,12 +41,10 @@ def cluster() -> Iterator[Cluster]:
     """A head that computes nothing, and a node of four CPUs with memory for two small trials."""
     before = os.environ.get("RAY_AUTH_MODE")
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    cluster = Cluster(  # type: ignore[no-untyped-call]
+    cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
-    cluster.add_node(  # type: ignore[no-untyped-call]
-        num_cpus=4, num_gpus=1, memory=int(2.2 * memory_of(5))
-    )
+    cluster.add_node(num_cpus=4, num_gpus=1, memory=int(2.2 * memory_of(5)))
     yield cluster
     cluster.shutdown()  # type: ignore[no-untyped-call]
     if before is None:
@@ -125,7 +123,7 @@ def test_a_job_waits_for_a_node_that_has_what_a_trial_needs(
         def update(self, progress: Progress) -> None:
             if progress.waits_for and self.said is None:
                 self.said = progress.waits_for
-                cluster.add_node(num_cpus=6, wait=False)  # type: ignore[no-untyped-call]
+                cluster.add_node(num_cpus=6, wait=False)
 
     observer = StartsANode()
     result = job.run(observer, address=cluster.address)
