@@ -16,7 +16,8 @@ BELOW: dict[str, set[str]] = {
     "tuning": {"corpus", "model"},
     "testing": {"corpus", "model", "tuning"},
     "report": {"corpus", "model", "tuning"},
-    "cli": {"corpus", "model", "tuning", "report"},
+    "submission": {"corpus", "model", "tuning", "report"},
+    "cli": {"corpus", "model", "tuning", "report", "submission"},
 }
 RAY_AND_TORCH = {
     "corpus": {"ray", "torch"},
@@ -65,10 +66,31 @@ def test_every_package_stands_on_a_floor() -> None:
     assert packages == set(BELOW)
 
 
-def test_only_tuning_imports_ray() -> None:
+def test_only_tuning_imports_ray_and_submission_its_jobs_api() -> None:
     for file in PACKAGE.rglob("*.py"):
-        if "ray" in {name.split(".")[0] for name in imports(file)}:
-            assert file.relative_to(PACKAGE).parts[0] == "tuning", file
+        if of_ray := {name for name in imports(file) if name.split(".")[0] == "ray"}:
+            floor = file.relative_to(PACKAGE).parts[0]
+            assert floor in {"tuning", "submission"}, file
+            if floor == "submission":
+                jobs_api = {"ray.job_submission", "ray.job_submission.JobSubmissionClient"}
+                assert of_ray <= jobs_api, file
+
+
+def test_what_checks_versions_on_a_cluster_needs_the_standard_library_alone() -> None:
+    code = (
+        "import sys, ntm_ray.submission.requirements\n"
+        "ours = {name for name in sys.modules if name.split('.')[0] == 'ntm_ray'}\n"
+        "third = {m for m in sys.modules if 'site-packages' in str(sys.modules[m].__spec__)}\n"
+        "print(sorted(third - ours - set(at_start)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; at_start = list(sys.modules)\n{code}"],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "[]"
 
 
 def test_only_who_imports_testing_needs_pytest() -> None:
@@ -81,6 +103,7 @@ def test_only_who_imports_testing_needs_pytest() -> None:
     ("module", "unwanted"),
     [
         ("ntm_ray.cli", ["numpy", "ray", "torch"]),
+        ("ntm_ray.submission.submit", ["aiohttp", "numba", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.driver", ["numba", "pandas", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.ray_tune", ["numba", "sklearn", "torch"]),
         ("ntm_ray.tuning.slot", ["pandas", "ray.tune", "torch"]),
