@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ntm_ray.report.summary import TOPIC_WORDS, print_command, print_result, print_warnings
+from ntm_ray.report.summary import TOPIC_WORDS, print_command, print_result
 from ntm_ray.submission.jobs import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ JobId = Annotated[
 ]
 
 
-def find_cluster(address: str | None, console: Console) -> Cluster:
-    """The cluster of an `--address`, with its warnings on the console."""
+def find_cluster(address: str | None) -> Cluster:
+    """The cluster of an `--address`; warnings go to standard error."""
     from ntm_ray.submission.cluster import Cluster
 
-    return Cluster.at(address, lambda warning: print_warnings(console, [warning]))
+    return Cluster.at(address, lambda said: typer.echo(f"ntm-ray: warning: {said}", err=True))
 
 
 def command_for(submission: Submission, *words: str) -> list[str]:

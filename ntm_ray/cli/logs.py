@@ -25,7 +25,7 @@ def logs_command(
     from ntm_ray.submission.submit import Submission, default_output
 
     console = console_for(json=json)
-    cluster = find_cluster(address, console)
+    cluster = find_cluster(address)
     found = cluster.find(job)
     if follow:
         where = output or default_output(found.name)

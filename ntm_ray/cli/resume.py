@@ -42,7 +42,7 @@ def resume_command(
     console = console_for(json=json)
     if output is not None:
         check_output(output)
-    cluster = find_cluster(address, console)
+    cluster = find_cluster(address)
     if "/" in job:
         known = next((one for one in cluster.jobs() if one.folder == job.rstrip("/")), None)
     else:

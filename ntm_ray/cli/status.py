@@ -39,7 +39,7 @@ def status_command(
 ) -> None:
     """Show the jobs of ntm-ray on a cluster, the newest first, and how far each is."""
     console = console_for(json=json)
-    cluster = find_cluster(address, console)
+    cluster = find_cluster(address)
     jobs = cluster.jobs() if job is None else [cluster.find(job)]
     with ThreadPoolExecutor() as pool:
         how_far: list[HowFar | None] = list(

@@ -17,7 +17,7 @@ def stop_command(job: JobId, address: Address = None) -> None:
     from ntm_ray.submission.submit import Submission
 
     console = console_for(json=False)
-    cluster = find_cluster(address, console)
+    cluster = find_cluster(address)
     found = cluster.find(job)
     if found.has_ended:
         raise ClusterError(f"{found.id}: has ended already ({found.status.lower()})")

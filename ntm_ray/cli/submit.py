@@ -50,7 +50,7 @@ def _submit(
     job = _job(options)
     if output is not None:
         check_output(output)
-    cluster = find_cluster(address, console)
+    cluster = find_cluster(address)
     submission = submit_to(cluster, job, storage)
     print_submitted(console, submission)
     if follow:

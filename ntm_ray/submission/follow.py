@@ -24,7 +24,7 @@ QUIET_SECONDS = 15.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 _GIVE_UP_SECONDS = 900.0
 # What Ray itself writes into a job's log.
-_FROM_RAY = re.compile(r"Running entrypoint for job |\S+ \S+ INFO job_manager\.py:")
+_FROM_RAY = re.compile(r"Running entrypoint for job |\S+ \S+\s+INFO job_manager\.py:")
 
 
 class Log:
