@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Do what the entry was asked for; returns the exit code."""
     what, subject = arguments
-    os.environ.pop("RAY_JOB_CONFIG_JSON_ENV_VAR", None)  # SEAM
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     try:
         if what == "fetch":
@@ -54,13 +53,15 @@ def _tune(file: str, console: Console) -> TuningResult:
             # What was sent goes with the cluster's session; in the job folder it stays.
             corpus = Corpus.read(path, options=job.reading)
             job = job.model_copy(update={"corpus": corpus})
-    return job.run(LiveProgress(console))
+    return job.run(LiveProgress(console), address="auto")
 
 
 def _resume(folder: str, console: Console) -> TuningResult:
     folder = os.path.expanduser(folder)  # noqa: PTH111 - a Path would break a URI
     console.print(f"Going on with {folder} ...")
-    return TuningJob.resume(folder, LiveProgress(console), **objects_in(job_folder_here()))
+    return TuningJob.resume(
+        folder, LiveProgress(console), address="auto", **objects_in(job_folder_here())
+    )
 
 
 def _hand_over(result: TuningResult, console: Console) -> None:
