@@ -183,6 +183,8 @@ def environment() -> dict[str, str]:
     """Environment variables of a submitted job: its driver's, and those of its trials."""
     return {
         SUBMITTED_WITH: json.dumps(versions_here()),
+        # The package is unpacked anew in each session of the cluster; compiling it takes a while.
+        "NTM_RAY_COMPILED": "~/.cache/ntm-ray/compiled",
         # Read by the process that stops the driver, which has the job's environment too.
         "RAY_JOB_STOP_WAIT_TIME_S": str(SECONDS_TO_STOP),
     }
