@@ -91,13 +91,11 @@ def follow(
     wait = _FIRST_WAIT
     while True:
         before = log.characters
-        asyncio.run(_read(cluster, job.id, log))
+        if lost_since is None:
+            asyncio.run(_read(cluster, job.id, log))
         try:
             now = cluster.job(job.id)
-            if now.has_ended:
-                log.take(cluster.log(job.id), 0)
-                log.close()
-                return now
+            rest = cluster.log(job.id) if now.has_ended else ""
         except UnknownJobError:
             raise ClusterError(
                 f"{cluster.url}: no longer knows {job.id}; its head was probably started anew, "
@@ -117,6 +115,10 @@ def follow(
             if lost_since is not None:
                 say("Connected again.")
             lost_since = None
+            if now.has_ended:
+                log.take(rest, 0)
+                log.close()
+                return now
         wait = _FIRST_WAIT if log.characters > before else min(2 * wait, _LONGEST_WAIT)
         time.sleep(wait)
 
