@@ -97,7 +97,7 @@ def follow_to_the_end(
         console.print("Stopped following; the job goes on.")
         print_how_to_follow(console, submission)
         raise typer.Exit(INTERRUPTED) from None
-    code = ended.job.outcome
+    code = ended.outcome
     if trouble := ended.job.trouble:
         console.print(Text(trouble, "yellow"), soft_wrap=True)
     if ended.said is not None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 from ntm_ray.cli.cluster import Address, JobId, command_for, find_cluster
 from ntm_ray.cli.options import console_for
 from ntm_ray.errors import ClusterError
 from ntm_ray.report.summary import print_command
+
+if TYPE_CHECKING:
+    from ntm_ray.submission.jobs import SubmittedJob
 
 
 def stop_command(job: JobId, address: Address = None) -> None:
@@ -35,17 +39,18 @@ def stop_command(job: JobId, address: Address = None) -> None:
         except LostConnectionError:
             continue
     result = result_in(cluster.log(found.id))
+    console.print(_what_is_kept(found, result), soft_wrap=True)
+    if result is None or result["interrupted"]:
+        console.print("Go on with:")
+        print_command(console, command_for(Submission(cluster, found), "resume", found.id))
+
+
+def _what_is_kept(job: SubmittedJob, result: dict[str, Any] | None) -> str:
     if result is None:
-        console.print(
-            f"Stopped. Kept in {found.folder}: what was finished; no model yet.", soft_wrap=True
-        )
-    else:
-        ended = sum(result["trials"].values())
-        best = result["best"]["validation:total_loss"]
-        console.print(
-            f"Stopped after {ended} trials; best validation loss {best:.4f} nats a word. Kept in "
-            f"{found.folder}: trials, tables and the best model.",
-            soft_wrap=True,
-        )
-    console.print("Go on with:")
-    print_command(console, command_for(Submission(cluster, found), "resume", found.id))
+        return f"Stopped. Kept in {job.folder}: what was finished; there is no model yet."
+    how = "Stopped after" if result["interrupted"] else "It had carried out all"
+    return (
+        f"{how} {sum(result['trials'].values())} trials; best validation loss "
+        f"{result['best']['validation:total_loss']:.4f} nats a word. Kept in {job.folder}: "
+        "trials, tables and the best model."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,32 @@ from ntm_ray.tuning import TuningJob
 
 if TYPE_CHECKING:
     from ntm_ray.tuning import TuningResult
+
+
+class _Progress(LiveProgress):
+    """Says how the job comes along, and knows when there is nothing left to stop."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._is_over = False
+        self.hear_stop()
+
+    def hear_stop(self) -> None:
+        """Take `ntm-ray stop` for Ctrl-C while there is no other who hears it."""
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+        super().started(job, corpus, folder)
+        self.hear_stop()  # importing Ray may have taken the signal for itself
+
+    def ended(self) -> None:
+        super().ended()
+        self._is_over = True
+
+    def _stop(self, number: int, frame: object) -> None:  # noqa: ARG002 - as `signal` calls it
+        # Afterwards, tables and report are being written, which is soon done.
+        if not self._is_over:
+            raise KeyboardInterrupt
 
 
 def main(arguments: list[str]) -> int:
@@ -53,14 +80,14 @@ def _tune(file: str, console: Console) -> TuningResult:
             # What was sent goes with the cluster's session; in the job folder it stays.
             corpus = Corpus.read(path, options=job.reading)
             job = job.model_copy(update={"corpus": corpus})
-    return job.run(LiveProgress(console), address="auto")
+    return job.run(_Progress(console), address="auto")
 
 
 def _resume(folder: str, console: Console) -> TuningResult:
     folder = os.path.expanduser(folder)  # noqa: PTH111 - a Path would break a URI
     console.print(f"Going on with {folder} ...")
     return TuningJob.resume(
-        folder, LiveProgress(console), address="auto", **objects_in(job_folder_here())
+        folder, _Progress(console), address="auto", **objects_in(job_folder_here())
     )
 
 

@@ -65,6 +65,13 @@ class Ended:
     job: SubmittedJob
     said: dict[str, Any] | None
 
+    @property
+    def outcome(self) -> int:
+        """Its exit code: 0, 2 after a mistake, 130 if it was stopped before its end."""
+        if self.said is not None and not self.said["interrupted"]:
+            return 0  # a stop that came when all was done
+        return self.job.outcome
+
     def fetch(self, output: str | Path | None = None) -> FetchedResult:
         """Bring the results here: `best/`, tables, report; whole or not at all.
 

@@ -145,7 +145,7 @@ def test_a_relative_storage_is_below_ntm_ray_in_the_home_of_the_heads_user(
 
 
 def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: Head) -> None:
-    settings = ("--num-topics", "3", "--epochs", "300", "--trials", "5", "--scheduler", "none")
+    settings = ("--num-topics", "3", "--epochs", "2000", "--trials", "4", "--scheduler", "none")
     long = ("synthetic", *settings, "--search", "random", "--max-concurrent", "1")
     following = client.start("submit", *long, "--name", "long")
     # Ctrl-C ends the following and nothing else.
@@ -168,18 +168,18 @@ def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: H
     again.wait_for(lambda line: line.startswith("Starting Ray"))
     stopped = client.run("stop", "long")
     assert stopped.returncode == 0, stopped.stderr
-    assert "Stopped after " in stopped.stdout
+    assert "Stopped after " in stopped.stdout, client.run("logs", "long").stdout
     assert f"ntm-ray resume {job_id} --address {client.url}" in stopped.stdout
     # Who followed has what there was, and the job's own exit code.
     assert again.end() == 130
     assert f"ntm-ray resume {job_id} --address {client.url}" in again.text
     before = ended()
-    assert 0 < len(before) < 5
+    assert 0 < len(before) < 4
 
     resumed = client.run("resume", "long", "--json")
     assert resumed.returncode == 0, resumed.stderr
     result = json.loads(resumed.stdout)
-    assert result["trials"]["finished"] == 5
+    assert result["trials"]["finished"] == 4
     assert result["folder"] == "runs/long"
     assert sorted(ended()) == sorted({*ended(), *before}), "no trial has ended twice"
     listed = client.run("status").stdout.splitlines()
