@@ -15,12 +15,11 @@ from ntm_ray.report.wording import clock, configuration, count
 from ntm_ray.tuning import Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning import Progress, TuningJob
+    from ntm_ray.tuning.storage import Place
 
 # Without a terminal, a line this often at most: logs are read afterwards.
 PLAIN_SECONDS = 5.0
@@ -51,7 +50,7 @@ class LiveProgress:
         self._stopping = False
         self._last_line = 0.0
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Say what is tuned on what, and begin the display."""
         out = self._console.print
         out(describe_corpus(corpus), soft_wrap=not self._console.is_terminal)

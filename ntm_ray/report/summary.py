@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ntm_ray.tuning import BestTrial, Status
+    from ntm_ray.tuning.storage import Place
 
 TOPIC_WORDS = 10
 
@@ -49,8 +50,8 @@ class Found(Protocol):
         """How long the job took."""
 
     @property
-    def folder(self) -> Path:
-        """The folder that holds it."""
+    def place(self) -> Place:
+        """Where the folder is that holds it."""
 
     @property
     def interrupted(self) -> bool:
@@ -97,14 +98,14 @@ def print_result(
         f"in {duration(result.wall_seconds)}"
     )
     written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
-    console.print(f"Written to {result.folder}:", soft_wrap=True)
+    console.print(f"Written to {result.place}:", soft_wrap=True)
     console.print(f"  {written}")
     if result.interrupted:
         console.print(Text("Stopped before all trials were carried out. Go on with:", "yellow"))
-        print_command(console, go_on or ["tune", "--resume", str(result.folder)])
+        print_command(console, go_on or ["tune", "--resume", result.place.uri])
     else:
         console.print("Next, more words of each topic:")
-        print_command(console, ["topics", str(best.folder), "--words", "20"])
+        print_command(console, ["topics", best.place.uri, "--words", "20"])
 
 
 def print_losses(

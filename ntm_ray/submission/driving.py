@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ntm_ray.corpus import CORPORA, Corpus
-from ntm_ray.errors import InterruptedJobError, NtmRayError
+from ntm_ray.errors import InterruptedJobError, NtmRayError, StorageError
 from ntm_ray.report import LiveProgress, collapse_warnings
 from ntm_ray.submission.archive import print_archive
 from ntm_ray.submission.jobs import INTERRUPTED, RESULT_MARK
@@ -20,6 +21,7 @@ from ntm_ray.tuning import TuningJob
 
 if TYPE_CHECKING:
     from ntm_ray.tuning import TuningResult
+    from ntm_ray.tuning.storage import Place
 
 
 class _Progress(LiveProgress):
@@ -34,7 +36,7 @@ class _Progress(LiveProgress):
         """Take `ntm-ray stop` for Ctrl-C while there is no other who hears it."""
         signal.signal(signal.SIGTERM, self._stop)
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         super().started(job, corpus, folder)
         self.hear_stop()  # importing Ray may have taken the signal for itself
 
@@ -98,7 +100,10 @@ def _hand_over(result: TuningResult, console: Console) -> None:
     topics = result.best.model().topics(TOPIC_WORDS)
     warnings = collapse_warnings(result.best.metrics)
     try:
-        write_html_report(result, topics, result.folder / "report.html", warnings=warnings)
-    except OSError as error:
-        print_warnings(console, [f"report.html could not be written: {error.strerror}"])
+        with tempfile.TemporaryDirectory() as beside:
+            page = Path(beside, "report.html")
+            write_html_report(result, topics, page, warnings=warnings)
+            result.place.write_bytes(page.name, page.read_bytes())
+    except (OSError, StorageError) as error:
+        print_warnings(console, [f"report.html could not be written: {error}"])
     console.print(RESULT_MARK + json.dumps(result.to_json_dict() | {"warnings": warnings}))

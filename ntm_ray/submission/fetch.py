@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ntm_ray.submission.jobs import SubmittedJob
 
 _SECONDS = 300.0
+_PATIENCE = 5.0
 
 
 def fetch_results(cluster: Cluster, job: SubmittedJob, output: Path) -> None:
@@ -31,7 +32,7 @@ def fetch_results(cluster: Cluster, job: SubmittedJob, output: Path) -> None:
     results: Results | None = None
     if "://" in job.folder:
         try:
-            results = read_results(job.folder)
+            results = read_results(job.folder, patience=_PATIENCE)
         except ClusterError:
             results = None  # this machine may not be allowed to; the cluster is
     write_results(results or _through_jobs_api(cluster, job), output)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntm_ray.corpus import CORPORA, Corpus
+from ntm_ray.corpus.object_store import is_uri
 from ntm_ray.errors import ClusterError
 from ntm_ray.submission.distributions import Files, total_bytes
 
@@ -19,7 +19,6 @@ CORPUS_LIMIT = 80_000_000
 
 _FOLDER = "corpus"
 _SUFFIXES = {".txt", ".tsv", ".npz"}
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def corpus_to_send(job: TuningJob) -> tuple[str, Files]:
@@ -34,7 +33,7 @@ def corpus_to_send(job: TuningJob) -> tuple[str, Files]:
     if isinstance(job.corpus, Corpus):
         return "corpus.npz", {"corpus.npz": _saved(job.corpus)}
     path = Path(job.corpus).expanduser()
-    if job.corpus in CORPORA or _URI.match(job.corpus) or not path.exists():
+    if job.corpus in CORPORA or is_uri(job.corpus) or not path.exists():
         return job.corpus, {}
     path = path.absolute()
     files = _of_folder(path) if path.is_dir() else _with_vocabulary(path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ntm_ray._version import __version__
+from ntm_ray.corpus.object_store import is_uri
 from ntm_ray.errors import ClusterError
 from ntm_ray.submission.distributions import Files, plugin, this_package
 from ntm_ray.submission.job_corpus import corpus_to_send
@@ -27,6 +28,7 @@ from ntm_ray.tuning.job import TuningJob
 from ntm_ray.tuning.names import Chosen, Registry
 from ntm_ray.tuning.schedulers import SCHEDULERS
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS
+from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +111,7 @@ def pack_job(job: TuningJob, storage: str | None = None) -> Package:
     header = f"# A tuning job, by ntm-ray {__version__}, as submitted to a cluster.\n"
     text = header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     files[JOB_FILE] = text.encode()
-    return Package(name, f"{storage}/{name}", code, files, plugins)
+    return Package(name, _below(storage, name), code, files, plugins)
 
 
 def pack_resume(
@@ -130,7 +132,8 @@ def pack_resume(
         files[_PICKLE.format(part)] = _pickled(part, HandedOver(thing))
     for part, asked in (plugins or {}).items():
         code |= plugin(_REGISTRIES[part].named(asked))
-    return Package(folder.rpartition("/")[2], folder, code, files, dict(plugins or {}))
+    name = Place.at(folder).name if is_uri(folder) else folder.rpartition("/")[2]
+    return Package(name, folder, code, files, dict(plugins or {}))
 
 
 def job_folder_here() -> Path:
@@ -150,10 +153,16 @@ def objects_in(folder: Path) -> dict[str, object]:
 
 def storage_there(storage: str) -> str:
     """Where a storage is on the cluster; what is relative here is below `~/ntm-ray` there."""
-    if "://" in storage or storage.startswith(("/", "~/")):
+    if is_uri(storage):
+        return Place.at(storage).uri
+    if storage.startswith(("/", "~/")):
         return storage.rstrip("/")
     default = str(TuningJob.model_fields["storage"].default)
     return STORAGE if storage == default else f"{STORAGE}/{storage.strip('/')}"
+
+
+def _below(storage: str, name: str) -> str:
+    return (Place.at(storage) / name).uri if is_uri(storage) else f"{storage}/{name}"
 
 
 def _new_name(job: TuningJob) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ntm_ray.corpus.atomic import replacing_folder
-from ntm_ray.errors import ClusterError
+from ntm_ray.errors import ClusterError, StorageError
 from ntm_ray.tuning import SearchSpace, Status
 from ntm_ray.tuning.result import BestTrial
+from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,33 +43,30 @@ def is_result(name: str) -> bool:
     return name in _FILES or _BEST.fullmatch(name) is not None
 
 
-def read_results(folder: str) -> Results:
-    """Read the results of a job folder: a local path, or a URI that pyarrow.fs opens.
+def read_results(folder: str, patience: float | None = None) -> Results:
+    """Read the results of a job folder: a local path, or a URI of an object store.
+
+    Args:
+        folder: The job folder.
+        patience: How many seconds passing faults of an object store are waited out.
 
     Raises:
         ClusterError: If it cannot be read, or has no results yet.
     """
-    from pyarrow import ArrowException
-    from pyarrow.fs import FileSelector, FileSystem, FileType
-
+    results: Results = {}
     try:
-        system, root = FileSystem.from_uri(
-            folder if "://" in folder else Path(folder).absolute().as_uri()
-        )
-        there = {
-            name: info.path
-            for part in ("", "/best")
-            for info in system.get_file_info(FileSelector(root + part, allow_not_found=True))
-            if info.type is FileType.File
-            and is_result(name := info.path.removeprefix(root).lstrip("/"))
-        }
-        results = {}
-        for name, path in there.items():
-            with system.open_input_stream(path) as file:
-                results[name] = file.read()
-    except (OSError, ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise ClusterError(f"{folder}: cannot be read: {reason}") from None
+        place = Place.at(folder) if patience is None else Place.at(folder).with_patience(patience)
+        for name in sorted({*_FILES} & {*place.names()}):
+            results[name] = place.read_bytes(name)
+        with tempfile.TemporaryDirectory() as beside:
+            best = Path(beside, "best")
+            (place / "best").get_folder(best)
+            for file in best.iterdir():
+                results[f"best/{file.name}"] = file.read_bytes()
+    except FileNotFoundError:
+        pass  # what is missing is said below
+    except (OSError, StorageError) as error:
+        raise ClusterError(f"{folder}: cannot be read: {_in_a_line(error)}") from None
     _check(results, folder)
     return results
 
@@ -117,7 +116,7 @@ class FetchedResult:
     outcomes: dict[Status, int]
     epochs_spent: int
     wall_seconds: float
-    folder: Path
+    place: Place
     interrupted: bool
 
     @classmethod
@@ -131,13 +130,13 @@ class FetchedResult:
                 hyperparameters=best["hyperparameters"],
                 epoch=best["epoch"],
                 metrics=metrics,
-                folder=folder / "best",
+                place=Place.at(folder) / "best",
             ),
             baselines=said["baselines"],
             outcomes={Status(name): number for name, number in said["trials"].items()},
             epochs_spent=said["epochs_spent"],
             wall_seconds=said["wall_seconds"],
-            folder=folder,
+            place=Place.at(folder),
             interrupted=said["interrupted"],
         )
 
@@ -145,10 +144,14 @@ class FetchedResult:
     def tuned(self) -> list[str]:
         """The names of the hyperparameters that were searched and that the best trial has."""
         # Not as a `TuningJob`: the job may need a plugin, or an object, that is not here.
-        content = yaml.safe_load((self.folder / "job.yaml").read_text(encoding="utf-8"))
+        content = yaml.safe_load(self.place.read_bytes("job.yaml"))
         space = SearchSpace.parse(content["search_space"], "search_space")
         free = space.fixing(content["hyperparameters"])
         return [p.name for p in free.parameters if p.is_active(self.best.hyperparameters)]
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check(results: Mapping[str, bytes], where: str) -> None:

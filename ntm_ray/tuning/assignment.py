@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ntm_ray.tuning.storage import Place
     from ntm_ray.tuning.trial_record import EpochRow
 
 
@@ -23,17 +22,16 @@ class TrialSetting:
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: See `Training`.
-        models: The folder in which a trial saves its best model, as a folder of its own name.
-        states: The folder in which a trial that may be paused saves what it would go on from, as
-            `<trial>/<epoch>`.
+        models: Where a trial saves its best models, each as `<trial>/<epoch>`.
+        states: Where a trial that may be paused saves what it would go on from, in the same way.
     """
 
     rungs: frozenset[int]
     threads: int
     device: str
     precision: str
-    models: Path
-    states: Path
+    models: Place
+    states: Place
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Assignment:
     seed: int
     save_below: float
     keep_states: bool
-    state: Path | None
+    state: Place | None
 
 
 @dataclass(frozen=True)

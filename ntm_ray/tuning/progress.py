@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ntm_ray.tuning.trial_record import OUTCOMES, Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.job import TuningJob
+    from ntm_ray.tuning.storage import Place
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Progress:
 class Observer(Protocol):
     """Somebody who is told how a job comes along; from one thread, and often: be quick."""
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """The corpus is read, the job folder is there, Ray is about to start."""
 
     def update(self, progress: Progress) -> None:
@@ -87,7 +86,7 @@ class Observer(Protocol):
 class Nobody:
     """An observer that tells nobody."""
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Do nothing."""
 
     def update(self, progress: Progress) -> None:

@@ -24,7 +24,7 @@ from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
-from ntm_ray.errors import JobError, ModelFolderError, NtmRayError
+from ntm_ray.errors import JobError, NtmRayError, StorageError
 from ntm_ray.tuning.assignment import TrialSetting
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.slot import FAULT, REPORT, Slot
@@ -232,7 +232,7 @@ class _Assigner(FIFOScheduler):
         slot = self._slots[trial.trial_id]
         slot.starts = 0
         if FAULT in result:
-            raise ModelFolderError(result[FAULT])
+            raise StorageError(result[FAULT])
         assignment: Assignment | None
         report: Report | None = result[REPORT]
         if report is not None:

@@ -13,6 +13,8 @@ from ntm_ray.tuning.tables import epochs_table, trials_table
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
 
@@ -26,12 +28,27 @@ class Session:
     """What happens on each report, whoever carries the trials out."""
 
     def __init__(
-        self, engine: Engine, folder: JobFolder, feature_dim: int, observer: Observer
+        self,
+        engine: Engine,
+        folder: JobFolder,
+        feature_dim: int,
+        observer: Observer,
+        sync: Callable[[], None],
     ) -> None:
+        """Begin, or go on with, a job.
+
+        Args:
+            engine: The job.
+            folder: Where its results stream into.
+            feature_dim: The size of the vocabulary.
+            observer: Who is told how far it has come.
+            sync: Makes all events of the engine so far durable; `Journal.sync`.
+        """
         self.engine = engine
         self._folder = folder
         self._feature_dim = feature_dim
         self._observer = observer
+        self._sync = sync
         self._begun = time.monotonic()
         self._ended_before = engine.ended
         self._next_tables = 0.0
@@ -68,6 +85,9 @@ class Session:
             stop_reason=report.stop_reason,
             saved_epoch=report.saved_epoch,
         )
+        if decision is not Decision.CONTINUE:
+            # Before the slot gets more work, so that no trial that has ended is ever lost.
+            self._sync()
         trial = self.engine.trials[report.trial]
         self._drop_models(trial, before)
         self._drop_states(trial)
@@ -121,14 +141,20 @@ class Session:
         rows = {row["epoch"]: row for row in trial.curve + report.rows}
         best = self.engine.best
         if best is None or rows[report.saved_epoch][OBJECTIVE] < best.saved_loss:
-            self._folder.keep_as_best(report.trial)
+            self._folder.keep_as_best(report.trial, report.saved_epoch)
 
     def _drop_models(self, trial: Trial, before: Trial | None) -> None:
-        # The best trial's own copy stays: best/ can be made again of it after a kill. So does that
-        # of a trial that runs: it may have saved a better one that it has not reported yet.
+        # The best trial's own copy stays: best/ can be made again of it after a kill. So do the
+        # later ones of a trial that runs: it may have saved one that it has not reported yet.
         for one in (trial, before):
-            if one not in (None, self.engine.best) and one.status is not Status.RUNNING:
-                self._folder.drop_model(one.name)
+            if one is None:
+                continue
+            if one is self.engine.best or one.status is Status.RUNNING:
+                if one.saved is not None:
+                    self._folder.drop_model(one.name, but=one.saved["epoch"])
+            else:
+                # A paused one may go on, and save another, before this is done.
+                self._folder.drop_model(one.name, but=None if one.ended else one.epochs + 1)
 
     def _drop_states(self, trial: Trial) -> None:
         scheduler = self.engine.scheduler
@@ -139,7 +165,8 @@ class Session:
             kept = trial.epochs
         elif not trial.ended and trial.goes_on_from is not None:
             kept = trial.goes_on_from[1]
-        self._folder.drop_states(trial.name, but=kept)
+        up_to = None if trial.ended else trial.epochs
+        self._folder.drop_states(trial.name, but=kept, up_to=up_to)
 
     def _drop_states_below_all(self) -> None:
         """Remove states that no trial can take over any more: all are beyond their epochs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from ntm_ray.errors import ModelFolderError
+from ntm_ray.errors import ModelFolderError, StorageError
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -69,8 +69,8 @@ class Slot:
                 self._assignment = None
             assert self._running is not None
             return {REPORT: self._running.train()}
-        except (OSError, ModelFolderError) as error:
-            # A disk that is full, or gone, is the trouble of the job, not of the trial.
+        except (OSError, ModelFolderError, StorageError) as error:
+            # A disk that is full, or storage that is gone, is the job's trouble, not the trial's.
             return {REPORT: None, FAULT: str(error)}
 
     def stop(self) -> None:

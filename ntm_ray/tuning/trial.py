@@ -64,14 +64,17 @@ class RunningTrial:
         if training.finished or at_rung:
             self._save_best()
         if at_rung and not training.finished and self._keep_states:
-            folder = self._setting.states / self.name / str(record.epoch)
-            save_state(training.state_dict(), folder)
+            place = self._setting.states / self.name / str(record.epoch)
+            save_state(training.state_dict(), place)
         return Report(self.name, rows, training.stop_reason, self._saved_epoch)
 
     def _save_best(self) -> None:
         best = self._training.best
         if best is not None and best.loss < self._save_below:
-            NTM.from_training(self._training).save(self._setting.models / self.name)
+            # A new place for each: who reads one is never overtaken by the next.
+            place = self._setting.models / self.name / str(best.epoch)
+            with place.new_folder() as folder:
+                NTM.from_training(self._training).save(folder)
             self._saved_epoch = best.epoch
             self._save_below = best.loss
 

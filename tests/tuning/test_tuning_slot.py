@@ -16,6 +16,7 @@ from ntm_ray.corpus import bars
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
 from ntm_ray.tuning.slot import FAULT, REPORT, Slot
+from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -56,7 +57,7 @@ def corpus_for(settings: dict[str, Any]) -> Corpus:
 
 def setting_in(folder: Path, *rungs: int) -> TrialSetting:
     return TrialSetting(
-        frozenset(rungs), 1, "cpu", "float32", folder / "models", folder / "states"
+        frozenset(rungs), 1, "cpu", "float32", Place(folder / "models"), Place(folder / "states")
     )
 
 
@@ -170,7 +171,7 @@ def test_a_slot_without_a_trial_says_so_and_takes_up_the_next_in_place_of_one_th
 def test_a_saved_state_that_cannot_be_read_is_the_trouble_of_the_job(tmp_path: Path) -> None:
     slot = Slot()
     slot.equip(CORPUS, setting_in(tmp_path, 1))
-    slot.assign(assignment_of(BASE, state=tmp_path / "gone"))
+    slot.assign(assignment_of(BASE, state=Place(tmp_path / "gone")))
     result = slot.train()
     assert result[REPORT] is None
     assert "gone" in result[FAULT]
@@ -182,11 +183,11 @@ def test_a_model_is_saved_once_and_only_if_it_may_become_the_best(tmp_path: Path
     # With this rate and seed, the loss rises again.
     settings = BASE | {"epochs": 5, "optimizer": "sgd", "learning_rate": 0.05}
     slot.assign(assignment_of(settings, save_below=math.inf))
-    inodes: list[int] = []
+    kept: list[list[str]] = []
     reports: list[Report] = []
     while not reports or reports[-1].stop_reason is None:
         reports.append(slot.train()[REPORT])
-        inodes.append((tmp_path / "models" / "0000").stat().st_ino)
+        kept.append(Place(tmp_path / "models" / "0000").names())
     rows = [row for report in reports for row in report.rows]
     best: dict[str, Any] = {}
     for number, report in enumerate(reports):
@@ -197,8 +198,9 @@ def test_a_model_is_saved_once_and_only_if_it_may_become_the_best(tmp_path: Path
             key=lambda row: row["validation:total_loss"],
         )
         assert report.saved_epoch == best["epoch"]
-        assert (number > 0 and inodes[number] == inodes[number - 1]) == (best is before)
-    assert len(set(inodes)) < len(inodes), "this trial is here to have a best epoch before its end"
+        assert (number > 0 and kept[number] == kept[number - 1]) == (best is before)
+        assert str(best["epoch"]) in kept[number]
+    assert len(kept[-1]) < len(kept), "this trial is here to have a best epoch before its end"
 
     slot.assign(assignment_of(settings, trial="0001", save_below=best["validation:total_loss"]))
     assert {report.saved_epoch for report in to_its_end(slot)} == {None}
@@ -223,13 +225,14 @@ def test_a_trial_paused_at_any_rung_goes_on_in_another_slot_with_the_same_bits(
         ]
         other = Slot()
         other.equip(CORPUS, setting_in(tmp_path / str(epoch), 1, 3))
-        assignment = assignment_of(settings, state=states / str(epoch), save_below=math.inf)
+        assignment = assignment_of(settings, state=Place(states / str(epoch)), save_below=math.inf)
         other.assign(assignment)
         leg = to_its_end(other)
         assert losses(leg) == losses(reports)[epoch:]
         assert leg[-1].saved_epoch == reports[-1].saved_epoch
+        best = str(leg[-1].saved_epoch)
         saved = [
-            (folder / "models" / "0000" / "model.safetensors").read_bytes()
+            (folder / "models" / "0000" / best / "model.safetensors").read_bytes()
             for folder in (tmp_path, tmp_path / str(epoch))
         ]
         assert saved[0] == saved[1]
@@ -244,7 +247,7 @@ def test_another_trials_state_is_taken_over_with_settings_of_ones_own(tmp_path: 
     changed = BASE | {"optimizer": "adam", "learning_rate": 0.1}
     legs = []
     for settings in (changed, changed, BASE | {"optimizer": "adam"}):
-        slot.assign(assignment_of(settings, trial="0001", seed=9, state=state))
+        slot.assign(assignment_of(settings, trial="0001", seed=9, state=Place(state)))
         legs.append(losses(to_its_end(slot)))
     assert legs[0] == legs[1]
     assert legs[2] == losses(first)[2:]
