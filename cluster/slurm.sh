@@ -123,7 +123,7 @@ nodes='' driver='' stopping=''
 clean_up() {
     trap '' TERM INT
     if [[ -n $driver ]]; then
-        kill -INT "$driver" 2> /dev/null || true
+        kill -TERM "$driver" 2> /dev/null || true
         wait "$driver" || true
     fi
     if [[ -n $nodes ]]; then
