@@ -39,10 +39,10 @@ export NTM_RAY_JOB NTM_RAY_STORAGE NTM_RAY_NAME
 repository=${NTM_RAY_REPOSITORY:-$SLURM_SUBMIT_DIR}
 export PATH="${VENV:-$repository/.venv}/bin:$PATH"
 
-# Ray's processes of this job: their folder on each node, for this user alone. Short, because the
-# names of Ray's sockets must fit into 107 bytes.
+# Ray's folder on each node, for this user alone; a number follows, and 0 is the head's. Short, because
+# the names of Ray's sockets must fit into 107 bytes.
 export NTM_RAY_TEMP="/tmp/ntm-ray-$SLURM_JOB_ID"
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$NTM_RAY_TEMP/token"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$NTM_RAY_TEMP.0/token"
 export RAY_USAGE_STATS_ENABLED=0
 unset RAY_ADDRESS RAY_AUTH_TOKEN
 
@@ -69,27 +69,33 @@ export NTM_RAY_HEAD
 one_node() {
     set -euo pipefail
     umask 077
-    local pid='' address port_of_agent port_of_client
+    local pid='' address port_of_agent port_of_client folder="$NTM_RAY_TEMP.$SLURM_PROCID"
     # There after a node was lost and came back. `mkdir` refuses what is another user's.
-    rm -rf "$NTM_RAY_TEMP"
-    mkdir "$NTM_RAY_TEMP"
+    rm -rf "$folder"
+    mkdir "$folder"
+    export RAY_AUTH_TOKEN_PATH="$folder/token"
     cat > "$RAY_AUTH_TOKEN_PATH"
     end() {
         trap '' TERM INT
         if [[ -n $pid ]]; then
             kill -TERM "$pid" 2> /dev/null || true
-            wait "$pid" || true
+            # A node that waits for a head that is gone would take half a minute.
+            for _ in {1..50}; do
+                kill -0 "$pid" 2> /dev/null || break
+                sleep 0.1
+            done
+            pkill -KILL -u "$UID" -f -- "$folder/" || true
         fi
-        rm -rf "$NTM_RAY_TEMP"
+        rm -rf "$folder"
     }
-    trap 'end; exit 0' TERM INT
+    trap 'exit 0' TERM INT
     trap end EXIT
 
     address=$(getent ahostsv4 "$SLURMD_NODENAME" | awk 'NR == 1 { print $1 }')
     read -r port_of_agent port_of_client < <(free_ports 2)
     # Other people's Ray may run on these nodes: no port of Ray's usual ones, none by chance.
     local options=(
-        --node-ip-address="$address" --temp-dir="$NTM_RAY_TEMP" --block
+        --node-ip-address="$address" --temp-dir="$folder" --block
         --num-gpus="${SLURM_GPUS_ON_NODE:-0}"
         --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port="$port_of_agent"
     )
@@ -113,9 +119,13 @@ one_node() {
             sleep 1
         done
     fi
-    RAY_AUTH_MODE=token ray start "${options[@]}" < /dev/null &
+    RAY_AUTH_MODE=token ray start "${options[@]}" < /dev/null > "$folder/start.log" 2>&1 &
     pid=$!
-    wait "$pid"
+    # Only a Ray that fails gets here: the others are told to end.
+    wait "$pid" || true
+    echo "Ray has ended on $SLURMD_NODENAME:" >&2
+    tail -n 20 "$folder/start.log" >&2
+    exit 1
 }
 export -f one_node
 
@@ -127,7 +137,8 @@ clean_up() {
         wait "$driver" || true
     fi
     if [[ -n $nodes ]]; then
-        kill -TERM "$nodes" 2> /dev/null || true
+        # To the tasks, which clean up; srun itself would have them killed.
+        scancel --signal=TERM "$SLURM_JOB_ID.0" 2> /dev/null || true
         wait "$nodes" || true
     fi
 }
