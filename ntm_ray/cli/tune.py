@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,10 +65,40 @@ def tune_command(
     ] = None,
     slots: Annotated[
         int | None,
-        typer.Option(help="Trials at a time. Default: one a core, at most 8.", show_default=False),
+        typer.Option(
+            help="Trials at a time on this machine. Default: one a core, at most 8.",
+            show_default=False,
+        ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads a trial. Default: 1.", show_default=False)
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Run on a Ray cluster that is there: auto on one of its machines, or HOST:PORT "
+            "of its head. Default: a private Ray on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    max_concurrent: Annotated[
+        int | None,
+        typer.Option(
+            help="Most trials at a time, on a cluster too. Default: what it has room for.",
+            show_default=False,
+        ),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None,
+        typer.Option(help="CPUs a trial, and so its threads. Default: 1.", show_default=False),
+    ] = None,
+    gpus_per_trial: Annotated[
+        str | None,
+        typer.Option(
+            help="Share of a GPU a trial, 0 to 1, or auto: by memory. Default: auto.",
+            show_default=False,
+        ),
+    ] = None,
+    accelerator_type: Annotated[
+        str | None,
+        typer.Option(help="The kind of GPU trials need, as in A100.", show_default=False),
     ] = None,
     seed: Seed = None,
     storage: Annotated[
@@ -102,7 +133,10 @@ def tune_command(
         scheduler=scheduler,
         trials=trials,
         slots=slots,
-        threads=threads,
+        max_concurrent=max_concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        accelerator_type=accelerator_type,
         seed=seed,
         storage=storage,
         name=name,
@@ -115,9 +149,9 @@ def tune_command(
     if resume is not None:
         if source or fields or reading or fixed:
             raise JobError("--resume goes on with a job as it is; give it the folder alone")
-        result, job = _resume(resume, console)
+        result, job = _resume(resume, console, address)
     else:
-        result, job = _run(_make_job(source, fields, reading, fixed), console)
+        result, job = _run(_make_job(source, fields, reading, fixed), console, address)
     _hand_over(result, job, console, json=json)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -145,20 +179,33 @@ def _make_job(
     return TuningJob(**(said | fields))
 
 
-def _run(job: TuningJob, console: Console) -> tuple[TuningResult, TuningJob]:
+def _run(job: TuningJob, console: Console, address: str | None) -> tuple[TuningResult, TuningJob]:
     from ntm_ray.report import LiveProgress
 
+    _say_where(console, address)
     console.print(f"Reading {job.corpus} ...", soft_wrap=True)
-    return job.run(LiveProgress(console)), job
+    return job.run(LiveProgress(console), address=address), job
 
 
-def _resume(folder: Path, console: Console) -> tuple[TuningResult, TuningJob]:
+def _resume(folder: Path, console: Console, address: str | None) -> tuple[TuningResult, TuningJob]:
     from ntm_ray.report import LiveProgress
     from ntm_ray.tuning import TuningJob
 
+    _say_where(console, address)
     console.print(f"Going on with {folder} ...", soft_wrap=True)
-    result = TuningJob.resume(folder, LiveProgress(console))
+    result = TuningJob.resume(folder, LiveProgress(console), address=address)
     return result, TuningJob.read(folder / "job.yaml")
+
+
+def _say_where(console: Console, address: str | None) -> None:
+    """Say so where somebody may think that the job runs on a cluster, and it does not."""
+    named = os.environ.get("RAY_ADDRESS")
+    if named and address is None:
+        console.print(
+            f"RAY_ADDRESS is {named}, and left alone: this job has a private Ray on this machine; "
+            "--address auto would use that cluster",
+            soft_wrap=True,
+        )
 
 
 def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: bool) -> None:

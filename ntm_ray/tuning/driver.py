@@ -13,8 +13,8 @@ from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.job import TuningJob
 from ntm_ray.tuning.journal import Event, Journal
-from ntm_ray.tuning.local_ray import LocalRay, local_ray
 from ntm_ray.tuning.progress import Nobody, Observer
+from ntm_ray.tuning.ray_connection import RayConnection, ray_for
 from ntm_ray.tuning.result import TuningResult
 from ntm_ray.tuning.session import Session
 
@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
+def run_job(
+    job: TuningJob, observer: Observer | None = None, address: str | None = None
+) -> TuningResult:
     """Carry out a new job; see `TuningJob.run`."""
     if job.device == "mps":
         from ntm_ray.model import resolve_device  # of GPUs, Ray knows more than this process
 
         resolve_device(job.device)
-    with local_ray(job) as ray:
+    with ray_for(job, address) as ray:
         if _is_there(job):
             ray.start()
         corpus = _read_corpus(job)
+        if ray.is_cluster:
+            ray.wait()  # a cluster that cannot be joined leaves no job folder behind
         folder = JobFolder.create(job, corpus)
         return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
@@ -39,6 +43,7 @@ def run_job(job: TuningJob, observer: Observer | None = None) -> TuningResult:
 def resume_job(
     path: Path,
     observer: Observer | None = None,
+    address: str | None = None,
     objects: Mapping[str, object] | None = None,
 ) -> TuningResult:
     """Go on with a job; see `TuningJob.resume`, and `TuningJob.read` for the objects."""
@@ -51,7 +56,7 @@ def resume_job(
             f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when the "
             "job began; put it back, or begin a new job"
         )
-    with local_ray(job) as ray:
+    with ray_for(job, address) as ray:
         return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
 
@@ -85,7 +90,7 @@ def _read_corpus(job: TuningJob) -> Corpus:
 
 
 def _carry_out(
-    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer, ray: LocalRay
+    job: TuningJob, corpus: Corpus, folder: JobFolder, observer: Observer, ray: RayConnection
 ) -> TuningResult:
     journal: Journal | None = None
     try:
@@ -139,7 +144,7 @@ def _run_trials(
     corpus: Corpus,
     folder: JobFolder,
     observer: Observer,
-    ray: LocalRay,
+    ray: RayConnection,
 ) -> None:
     observer.started(job, corpus, folder.path)
     try:
@@ -150,7 +155,7 @@ def _run_trials(
 
         with ctrl_c(session) as interrupted:
             ray.wait()
-            run_trials(session, job, corpus, folder, interrupted)
+            run_trials(session, job, corpus, folder, interrupted, is_cluster=ray.is_cluster)
         observer.update(session.progress())
     finally:
         observer.ended()

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -83,10 +83,20 @@ class TuningJob(BaseModel):
         scheduler: A scheduler: its name, a name with options, or a
             `ray.tune.schedulers.TrialScheduler` as it is.
         trials: How many configurations are tried.
-        slots: How many trials train at a time. Default: one a core, but no more than eight, since
-            each is a process that holds Ray and torch in memory.
-        threads: How many CPU threads a trial computes with; part of what makes its curve
+        slots: How many trials train at a time where the job starts a Ray of its own, on this
+            machine. Default: one a core, but no more than eight, since each is a process that
+            holds Ray and torch in memory.
+        max_concurrent: How many trials train at a time at most, wherever; None: as many as the
+            cluster has room for, those nodes included that join it later.
+        cpus_per_trial: The CPUs that are set aside for a trial, a fraction too. A trial computes
+            with as many threads, at least one; their number is part of what makes its curve
             repeatable to the last bit.
+        gpus_per_trial: The share of a GPU that is set aside for a trial, from 0 to 1; `auto`: 0
+            where there is no GPU, else so much that `slots` trials, or on a cluster four, share
+            one, as far as their memory allows.
+        accelerator_type: The kind of GPU that trials need, by Ray's name for it, as in `A100`.
+        checkpoint_seconds: How often a trial saves what it would go on from if its process or
+            node died, in seconds of training; a shorter trial begins again.
         seed: Decides the proposals, and with a trial's number its own seed.
         storage: The folder that job folders are made in.
         name: The job folder's name; None: made of the corpus's name and the time.
@@ -110,7 +120,11 @@ class TuningJob(BaseModel):
     scheduler: str | Chosen | HandedOver = "asha"
     trials: int = Field(default=40, ge=1)
     slots: int = Field(default_factory=lambda: min(_cores(), MOST_DEFAULT_SLOTS), ge=1)
-    threads: int = Field(default=1, ge=1)
+    max_concurrent: int | None = Field(default=None, ge=1)
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: float | Literal["auto"] = "auto"
+    accelerator_type: str | None = None
+    checkpoint_seconds: float = Field(default=30, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
     storage: Path = Path("runs")
     name: str | None = None
@@ -197,6 +211,26 @@ class TuningJob(BaseModel):
             raise ValueError("a local folder or a file:/// URI is wanted")
         return Path.home() / text[2:] if text.startswith("~/") else Path(text)
 
+    @field_validator("cpus_per_trial", mode="after")
+    @classmethod
+    def _cpus_can_be_given(cls, cpus: float) -> float:
+        if cpus > 1 and cpus != int(cpus):
+            raise ValueError("a part of a CPU, or a whole number of them, is wanted")
+        return cpus
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _gpus_can_be_given(cls, gpus: object) -> object:
+        if gpus == "auto":
+            return gpus
+        try:
+            share = float(gpus)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            share = -1
+        if not 0 <= share <= 1:
+            raise ValueError("auto, or from 0 to 1 is wanted: a trial trains on one GPU at most")
+        return share
+
     @field_validator("device", mode="after")
     @classmethod
     def _device_is_known(cls, device: str) -> str:
@@ -233,6 +267,11 @@ class TuningJob(BaseModel):
         return int(self.hyperparameters["epochs"])
 
     @property
+    def threads(self) -> int:
+        """How many CPU threads a trial computes with."""
+        return max(1, int(self.cpus_per_trial))
+
+    @property
     def default_configuration(self) -> Configuration:
         """SageMaker's defaults for all that is searched; it has none for `num_topics`."""
         return {} if "num_topics" in self.hyperparameters else {"num_topics": DEFAULT_TOPICS}
@@ -242,7 +281,7 @@ class TuningJob(BaseModel):
         """What is left to search: the space without the fixed hyperparameters."""
         return self.search_space.fixing(self.hyperparameters)
 
-    def run(self, observer: Observer | None = None) -> TuningResult:
+    def run(self, observer: Observer | None = None, *, address: str | None = None) -> TuningResult:
         """Carry the job out, in a new job folder, and return what it found.
 
         Ctrl-C ends it in good order: what is finished is kept, and the result says that it was
@@ -250,21 +289,24 @@ class TuningJob(BaseModel):
 
         Args:
             observer: Told of progress; for people, `ntm_ray.report.LiveProgress()`.
+            address: The Ray cluster to run on: `auto` for the one that this machine belongs to,
+                or `host:port` of its head. None: a private Ray on this machine.
 
         Raises:
-            JobError: If the job folder exists already, every trial failed, or it was interrupted
-                before a trial had finished.
+            JobError: If the job folder exists already, the cluster cannot be joined, every trial
+                failed, or it was interrupted before a trial had finished.
             CorpusError: If the corpus cannot be read, or has no validation documents.
         """
         from ntm_ray.tuning.driver import run_job
 
-        return run_job(self, observer)
+        return run_job(self, observer, address)
 
     @staticmethod
     def resume(
         folder: str | Path,
         observer: Observer | None = None,
         *,
+        address: str | None = None,
         search: object = None,
         scheduler: object = None,
     ) -> TuningResult:
@@ -273,6 +315,7 @@ class TuningJob(BaseModel):
         Args:
             folder: The job folder.
             observer: Told of progress.
+            address: The Ray cluster to run on, as for `run`; it need not be the one before.
             search: A new Searcher of Ray's, made like the one that the job began with, where it
                 began with one: a job file cannot hold it.
             scheduler: The same for a TrialScheduler.
@@ -284,9 +327,8 @@ class TuningJob(BaseModel):
         from ntm_ray.tuning.driver import resume_job
 
         objects = {"search": search, "scheduler": scheduler}
-        return resume_job(
-            Path(folder), observer, {name: one for name, one in objects.items() if one is not None}
-        )
+        given = {name: one for name, one in objects.items() if one is not None}
+        return resume_job(Path(folder), observer, address, given)
 
     def to_yaml(self) -> str:
         """Return the text of `job.yaml`: every field, defaults included."""

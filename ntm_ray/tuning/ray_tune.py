@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.assignment import Assignment, Report
+    from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 # A trial is begun again this often after its process died; a fault of the configuration itself
 # shows as divergence, not as a dead process.
 MAX_FAILURES = 2
+TRIALS_A_GPU = 4
+"""How many trials share a GPU of a cluster unless `gpus_per_trial` says otherwise."""
 
 
 def run_trials(
@@ -49,6 +52,8 @@ def run_trials(
     corpus: Corpus,
     folder: JobFolder,
     interrupted: threading.Event,
+    *,
+    is_cluster: bool,
 ) -> None:
     """Carry out trials until the engine has none left, or until `interrupted` is set.
 
@@ -58,14 +63,12 @@ def run_trials(
         corpus: What the trials train on; put once into each node's shared memory.
         folder: The job folder.
         interrupted: Set from outside, for example by `ctrl_c`, to stop.
+        is_cluster: Whether Ray runs on more than this machine, and nodes may join later.
 
     Raises:
-        JobError: If Ray has not the CPUs or the GPU that a trial asks for.
+        JobError: If the GPU that a trial asks for is not to be had.
         OSError: If the job folder cannot be written.
     """
-    cpus = ray.cluster_resources().get("CPU", 0)  # type: ignore[no-untyped-call]
-    if cpus < job.threads:
-        raise JobError(f"threads = {job.threads}: Ray has {cpus:g} CPUs here; give at most that")
     engine = session.engine
     setting = TrialSetting(
         rungs=frozenset(engine.scheduler.rungs),
@@ -76,17 +79,21 @@ def run_trials(
         states=folder.states,
     )
     assigner = _Assigner(session, ray.put(corpus), setting, interrupted)
-    resources = {"cpu": job.threads, "gpu": _gpus_per_slot(job)}
+    # On a cluster there is a slot for each trial that could run; those for which there is no room
+    # wait for other trials to end and for nodes to join.
+    slots = job.trials + 1 - engine.ended
+    for limit in (job.max_concurrent, None if is_cluster else job.slots):
+        slots = min(slots, limit or slots)
     try:
         with _actors_of(Slot):
             tune.run(
-                tune.with_resources(_SlotForTune, resources),
+                tune.with_resources(_SlotForTune, _resources(job, is_cluster=is_cluster)),
                 name="tune",
                 storage_path=str(folder.ray),
-                num_samples=min(job.slots, job.trials + 1 - engine.ended),
+                num_samples=slots,
                 scheduler=assigner,
                 callbacks=[_Watch(session, assigner)],
-                stop=_Interrupted(interrupted),
+                stop=_NothingLeft(engine, interrupted),
                 max_failures=-1,  # counted for each of our trials instead, by `process_died`
                 raise_on_failed_trial=False,
                 trial_dirname_creator=lambda trial: f"slot-{trial.trial_id}",
@@ -141,32 +148,51 @@ def ctrl_c(session: Session) -> Iterator[threading.Event]:
             signal.signal(name, handler)
 
 
-class _Interrupted(Stopper):
-    """Ends the run when asked to."""
+class _NothingLeft(Stopper):
+    """Ends the run when asked to, and when nothing is left to do: some slots may never start."""
 
-    def __init__(self, interrupted: threading.Event) -> None:
+    def __init__(self, engine: Engine, interrupted: threading.Event) -> None:
+        self._engine = engine
         self._interrupted = interrupted
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         return False
 
     def stop_all(self) -> bool:
-        return self._interrupted.is_set()
+        return self._interrupted.is_set() or self._engine.is_finished
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles it with its own state, which is never read again
 
 
-def _gpus_per_slot(job: TuningJob) -> float:
-    gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
-    if job.device == "cuda" and not gpus:
+def _resources(job: TuningJob, *, is_cluster: bool) -> tune.PlacementGroupFactory:
+    """What Ray sets aside for a slot."""
+    gpu = _gpus_per_slot(job, is_cluster=is_cluster)
+    bundle = {"CPU": job.cpus_per_trial} | ({"GPU": gpu} if gpu else {})
+    if job.accelerator_type is not None:
+        bundle[f"accelerator_type:{job.accelerator_type}"] = 0.001
+    return tune.PlacementGroupFactory([bundle])
+
+
+def _gpus_per_slot(job: TuningJob, *, is_cluster: bool) -> float:
+    if job.device in {"cpu", "mps"}:
+        share = 0.0
+    elif job.gpus_per_trial != "auto":
+        share = job.gpus_per_trial
+    else:
+        gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+        if is_cluster:
+            # Those that are wanted by name may come later.
+            wanted = gpus or job.device == "cuda" or job.accelerator_type is not None
+            share = 1 / TRIALS_A_GPU if wanted else 0.0
+        else:
+            # Ray counts GPUs in ten-thousandths; rounding up would leave the last slot none.
+            share = min(1.0, int(gpus / job.slots * 10_000) / 10_000)
+    if not share and job.device == "cuda":
         raise JobError("device = 'cuda': Ray sees no GPU here; use auto or cpu")
-    if job.device in {"cpu", "mps"} or not gpus:
-        if job.precision != "float32":
-            raise JobError(f"precision = {job.precision!r}: Ray sees no GPU here; use float32")
-        return 0
-    # Ray counts GPUs in ten-thousandths; rounding up would leave the last slot without its share.
-    return min(1.0, int(gpus / job.slots * 10_000) / 10_000)
+    if not share and job.precision != "float32":
+        raise JobError(f"precision = {job.precision!r}: Ray sees no GPU here; use float32")
+    return share
 
 
 @dataclass

@@ -31,7 +31,11 @@ EVERY_FIELD: dict[str, Any] = {
     "scheduler": "none",
     "trials": 5,
     "slots": 3,
-    "threads": 2,
+    "max_concurrent": 3,
+    "cpus_per_trial": 2,
+    "gpus_per_trial": 0.25,
+    "accelerator_type": "A100",
+    "checkpoint_seconds": 10,
     "seed": 2**32 - 1,
     "storage": "some/where",
     "name": "a-name_1.0",
@@ -66,7 +70,11 @@ def test_defaults_are_written_out_and_two_people_with_one_file_have_one_job(
     job = TuningJob()
     assert there_and_back(job, tmp_path) == job
     written = yaml.safe_load(job.to_yaml())
-    assert set(TuningJob.model_fields) - set(written) == {"name"}
+    assert set(TuningJob.model_fields) - set(written) == {
+        "name",
+        "max_concurrent",
+        "accelerator_type",
+    }
     assert written["hyperparameters"]["num_topics"] == 20
     assert written["hyperparameters"]["epochs"] == DEFAULT_EPOCHS
     assert there_and_back(job, tmp_path) == there_and_back(job, tmp_path)
@@ -159,7 +167,7 @@ def test_a_corpus_is_taken_as_it_is() -> None:
         ("trials", 0, "trials = 0: input should be greater than or equal to 1"),
         ("trials", "many", "trials = 'many'"),
         ("slots", 0, "slots = 0"),
-        ("threads", 0, "threads = 0"),
+        ("cpus_per_trial", 0, "cpus_per_trial = 0"),
         ("seed", -1, "seed = -1"),
         ("seed", 2**32, "less than 4294967296"),
         ("corpus", 3, "corpus"),

@@ -271,7 +271,7 @@ def test_a_trial_that_ray_pauses_goes_on_when_there_are_no_new_ones() -> None:
             "use scheduler: pbt",
         ),
         (PB2(hyperparam_bounds={"learning_rate": [0.1, 0.2]}), "use scheduler: pbt"),
-        (ResourceChangingScheduler(), "use `slots` and `threads`"),
+        (ResourceChangingScheduler(), "use `slots` and `cpus_per_trial`"),
     ],
 )
 def test_a_scheduler_that_works_inside_of_ray_is_refused_in_one_line(

@@ -38,7 +38,7 @@ _CANNOT: dict[type[TrialScheduler], str] = {
     HyperBandScheduler: "scheduler: hyperband",
     PopulationBasedTraining: "scheduler: pbt",
     PopulationBasedTrainingReplay: "scheduler: pbt",
-    ResourceChangingScheduler: "`slots` and `threads`",
+    ResourceChangingScheduler: "`slots` and `cpus_per_trial`",
 }
 
 
