@@ -159,7 +159,7 @@ until ray health-check --address "$NTM_RAY_HEAD" > /dev/null 2>&1; do
     sleep 1
 done
 
-bash "$repository/cluster/tune-or-resume.sh" --address "$NTM_RAY_HEAD" "$@" &
+NTM_RAY_ADDRESS="$NTM_RAY_HEAD" bash "$repository/cluster/tune-or-resume.sh" "$@" &
 driver=$!
 code=0
 wait "$driver" || code=$?
