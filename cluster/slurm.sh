@@ -84,7 +84,7 @@ one_node() {
                 kill -0 "$pid" 2> /dev/null || break
                 sleep 0.1
             done
-            pkill -KILL -u "$UID" -f -- "$folder/" || true
+            pkill -KILL -u "$UID" -f -- "$folder( |/|\$)" || true
         fi
         rm -rf "$folder"
     }

@@ -9,10 +9,10 @@ set -euo pipefail
 
 role=${1:?head or worker}
 minutes=${2:?minutes}
-seconds_between=${NTM_RAY_IDLE_CHECK_SECONDS:-60}
+seconds_between=${NTM_RAY_CHECK_SECONDS:-60}
 
 # One of us a user and role: `ray up` on a running cluster starts the next.
-exec 9> "/tmp/ntm-ray-stop-when-idle-$role-$UID.lock"
+exec 9> "${NTM_RAY_LOCKS:-/tmp}/ntm-ray-stop-when-idle-$role-$UID"
 flock --nonblock 9 || exit 0
 
 busy() {
@@ -29,12 +29,10 @@ busy() {
     esac
 }
 
-idle_since=$SECONDS
-while ((SECONDS - idle_since < minutes * 60)); do
+idle=0
+while ((idle < minutes)); do
     sleep "$seconds_between"
-    if busy; then
-        idle_since=$SECONDS
-    fi
+    if busy; then idle=0; else idle=$((idle + 1)); fi
 done
 echo "$(date --iso-8601=seconds): idle for $minutes minutes"
 exec sudo shutdown -h now
