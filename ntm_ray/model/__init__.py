@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from ntm_ray.model.device import resolve_device
     from ntm_ray.model.early_stopping import EarlyStopping
     from ntm_ray.model.evaluation import Losses
-    from ntm_ray.model.hyperparameters import SPECIFICATION, FieldSpecification, Hyperparameters
+    from ntm_ray.model.hyperparameters import (
+        EXTENSIONS,
+        SPECIFICATION,
+        FieldSpecification,
+        Hyperparameters,
+    )
     from ntm_ray.model.ntm import NTM
     from ntm_ray.model.precision import PRECISIONS
     from ntm_ray.model.saved import SavedModel, check_replaceable, load_model, save_model
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
 
 __all__ = [
+    "EXTENSIONS",
     "NTM",
     "PRECISIONS",
     "SPECIFICATION",
@@ -52,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EXTENSIONS": "ntm_ray.model.hyperparameters",
     "NTM": "ntm_ray.model.ntm",
     "PRECISIONS": "ntm_ray.model.precision",
     "SPECIFICATION": "ntm_ray.model.hyperparameters",

@@ -11,10 +11,10 @@ from ntm_ray.errors import CorpusError, HyperparameterError, NtmRayError
 from ntm_ray.model.device import resolve_device
 from ntm_ray.model.evaluation import batches, evaluate, kl_per_document
 from ntm_ray.model.hyperparameters import Hyperparameters
-from ntm_ray.model.network import Network
 from ntm_ray.model.saved import SavedModel, load_model, save_model
 from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
 from ntm_ray.model.training import EpochRecord, Training
+from ntm_ray.model.variant_network import network_for
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.evaluation import Losses
+    from ntm_ray.model.network import Network
 
 _UNIQUENESS_WORDS = 10
 
@@ -236,6 +237,6 @@ class NTM:
 def _network(
     hyperparameters: Hyperparameters, tensors: Mapping[str, torch.Tensor], device: str
 ) -> Network:
-    network = Network(hyperparameters, device=resolve_device(device))
+    network = network_for(hyperparameters, device=resolve_device(device))
     network.load(tensors)
     return network

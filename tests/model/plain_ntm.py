@@ -26,7 +26,8 @@ def plain_losses(
     p: Tensors, x: torch.Tensor, noise: torch.Tensor, hyperparameters: Hyperparameters
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Reconstruction term and KL divergence of each document, in nats, in training."""
-    hidden = x
+    own = hyperparameters.extensions
+    hidden = torch.log1p(x) if own.encoder_input == "log" else x
     for i in range(len(hyperparameters.layer_sizes)):
         linear = hidden @ p[f"encoder_{i}_weight"]
         if hyperparameters.batch_norm:
@@ -38,13 +39,37 @@ def plain_losses(
         hidden = ACTIVATIONS[hyperparameters.encoder_layers_activation](linear)
     mean = hidden @ p["mean_weight"] + p["mean_bias"]
     log_sigma = hidden @ p["log_sigma_weight"] + p["log_sigma_bias"]
-    posterior = torch.distributions.Normal(mean, log_sigma.exp())
-    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
-    kld = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
+    if own.prior_concentration:
+        kld = weibull_from_gamma(mean, log_sigma.exp(), own.prior_concentration)
+        noise = torch.log(-torch.log(torch.special.ndtr(-noise)))
+    else:
+        posterior = torch.distributions.Normal(mean, log_sigma.exp())
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        kld = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
     theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
+    if own.decoder == "mixture":
+        topics = torch.softmax(p["projection_weight"], dim=0)
+        return -(x * torch.log(theta @ topics.T)).sum(dim=1), kld
     logits = theta @ p["projection_weight"].T + p["projection_bias"]
     recons = -(x * torch.log_softmax(logits, dim=1)).sum(dim=1)
     return recons, kld
+
+
+def weibull_from_gamma(
+    mean: torch.Tensor, sigma: torch.Tensor, concentration: float
+) -> torch.Tensor:
+    """KL divergence of Weibull(1 / sigma, exp(mean)) from Gamma(concentration, 1), summed."""
+    k, scale, euler = 1 / sigma, mean.exp(), 0.57721566490153286
+    terms = (
+        euler * concentration / k
+        - concentration * torch.log(scale)
+        + torch.log(k)
+        + scale * torch.exp(torch.lgamma(1 + 1 / k))
+        - euler
+        - 1
+        + math.lgamma(concentration)
+    )
+    return terms.sum(dim=1)
 
 
 def plain_update(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gensim.corpora import Dictionary
-from gensim.models import CoherenceModel
+from gensim.corpora import Dictionary  # type: ignore[import-untyped]
+from gensim.models import CoherenceModel  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix
 
 from ntm_ray.model import CoherenceReference
