@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ntm_ray.model.topics import (
         live_topics,
         repeated_words,
+        top_numbers,
         top_words,
         topic_diversity,
         topic_uniqueness,
@@ -51,6 +52,7 @@ __all__ = [
     "repeated_words",
     "resolve_device",
     "save_model",
+    "top_numbers",
     "top_words",
     "topic_diversity",
     "topic_uniqueness",
@@ -78,6 +80,7 @@ _HOMES = {
     "repeated_words": "ntm_ray.model.topics",
     "resolve_device": "ntm_ray.model.device",
     "save_model": "ntm_ray.model.saved",
+    "top_numbers": "ntm_ray.model.topics",
     "top_words": "ntm_ray.model.topics",
     "topic_diversity": "ntm_ray.model.topics",
     "topic_uniqueness": "ntm_ray.model.topics",

@@ -52,11 +52,13 @@ class CoherenceReference:
         A pair of which a word is in no document counts -1, the limit for words that never meet.
 
         Args:
-            topics: The top words of each topic by their numbers, at least two, the same number
-                for each.
+            topics: The top words of each topic by their numbers, the same number for each. With
+                fewer than two there is no pair, and the coherence is 0.
         """
         words = np.asarray(topics, dtype=np.int64)
         first, second = np.triu_indices(words.shape[1], 1)
+        if len(first) == 0:
+            return np.zeros(len(words))
         held = np.diff(self._starts)[words]
         both = np.stack([self._shared(topic, first, second) for topic in words])
         documents = max(1, self._documents)

@@ -10,16 +10,26 @@ weights have a Dirichlet distribution of the concentration a. With Euler's const
                  - c - 1 + log Gamma(a))
 
 Unlike a normal distribution before a softmax, it gives most topics of a document next to nothing.
+Sigma is held to ``2 + 1 / a``, well above that of the prior: without a bound, one document unlike
+all others has a divergence beyond all numbers.
+
 Source: Zhang, Chen, Guo and Zhou, "WHAI: Weibull Hybrid Autoencoding Inference for Deep Topic
 Modeling" (2018), equation 8.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 EULER = 0.5772156649015329
 """Euler's constant: the mean of e is its negative."""
+
+
+def greatest_log_sigma(concentration: float) -> float:
+    """Return what log sigma is held to with a Dirichlet prior of a concentration."""
+    return math.log(2 + 1 / concentration)
 
 
 def log_exponential(noise: torch.Tensor) -> torch.Tensor:

@@ -40,8 +40,12 @@ def top_words(
         words: Words a topic; all of them where the vocabulary is smaller. Of words of the same
             weight the earlier one comes first.
     """
-    order = np.argsort(-weights, axis=0, kind="stable")[:words]
-    return [[vocabulary[word] for word in column] for column in order.T]
+    return [[vocabulary[word] for word in topic] for topic in top_numbers(weights, words)]
+
+
+def top_numbers(weights: NDArray[np.float32], words: int = 10) -> NDArray[np.int64]:
+    """Return the numbers of the words of :func:`top_words`, ``(topics, words)``."""
+    return np.argsort(-weights, axis=0, kind="stable")[:words].T
 
 
 def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:

@@ -12,7 +12,7 @@ from ntm_ray.model.initial import log_frequencies
 from ntm_ray.model.mixture_decoder import MixtureDecoder
 from ntm_ray.model.network import DocumentLosses, Network
 from ntm_ray.model.posterior import Posterior
-from ntm_ray.model.prior import EULER, log_exponential
+from ntm_ray.model.prior import EULER, greatest_log_sigma, log_exponential
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -47,7 +47,9 @@ class VariantNetwork(Network):
     ) -> None:
         super().__init__(hyperparameters, dtype=dtype, device=device, products=products)
         self._own = hyperparameters.extensions
-        self._dirichlet = self._own.prior_concentration > 0
+        concentration = self._own.prior_concentration
+        self._dirichlet = concentration > 0
+        self._bound = greatest_log_sigma(concentration) if concentration else math.inf
         if self._own.decoder == "mixture":
             self._decoder, self._training_decoder = (
                 MixtureDecoder(
@@ -70,7 +72,8 @@ class VariantNetwork(Network):
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the posterior's mean and log sigma, ``(documents, topics)`` each."""
         layers = self._encode(self._input(batch), training=False)
-        return self._heads(layers, self._exact)
+        mean, log_sigma = self._heads(layers, self._exact)
+        return mean, log_sigma.clamp_(max=self._bound)
 
     @torch.inference_mode()
     def topic_weights(self, batch: Batch) -> torch.Tensor:
@@ -96,6 +99,7 @@ class VariantNetwork(Network):
         source = self._input(batch)
         layers = self._encode(source, training=True)
         mean, log_sigma = self._heads(layers, self._products)
+        log_sigma = log_sigma.clamp_(max=self._bound)
         found = self._sample(mean, log_sigma, noise)
         kld, pull_mean, pull_sigma = self._divergence(mean, log_sigma, found.sigma)
         # With nothing but theta in it, what comes back as the mean's gradient is that of h.
@@ -105,6 +109,7 @@ class VariantNetwork(Network):
         weight = self._own.kl_weight
         d_mean = losses.d_mean + weight * pull_mean
         d_log_sigma = losses.d_mean * found.sigma * found.noise + weight * pull_sigma
+        d_log_sigma.masked_fill_(log_sigma >= self._bound, 0)
         self._encode_backward(source, layers, d_mean, d_log_sigma)
         return DocumentLosses(recons=losses.recons, kld=kld)
 

@@ -24,6 +24,7 @@ CASES: list[dict[str, Any]] = [
     {"encoder_input": "log", "encoder_layers": "5", "batch_norm": True},
     {"prior_concentration": 0.7, "decoder": "mixture", "encoder_input": "log"},
     {"prior_concentration": 0.3, "num_topics": 3},
+    {"prior_concentration": 1, "encoder_layers_activation": "relu", "spread": 0.7},
     {"kl_weight": 0.3},
     {"kl_weight": 0.3, "prior_concentration": 2, "decoder": "mixture", "mini_batch_size": 5},
 ]
@@ -31,20 +32,21 @@ CASES: list[dict[str, Any]] = [
 
 def learner_of(case: dict[str, Any], **changes: Any) -> tuple[CpuLearner, Hyperparameters, Corpus]:
     case = {"vocabulary": 40, "num_topics": 6, "mini_batch_size": 16, **case, **changes}
+    spread = case.pop("spread", 0.4)
     corpus = corpus_of(case["mini_batch_size"], case.pop("vocabulary"))
     settings = {"optimizer": "sgd", "learning_rate": 1.0, **case}
     hyperparameters = Hyperparameters.parse({"feature_dim": corpus.feature_dim, **settings})
     made = CpuLearner(hyperparameters, corpus, np.random.default_rng(0))
-    made.load(drawn(made.tensors()), made.optimizer_tensors(), 0)
+    made.load(drawn(made.tensors(), spread), made.optimizer_tensors(), 0)
     return made, hyperparameters, corpus
 
 
-def drawn(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def drawn(tensors: dict[str, torch.Tensor], spread: float) -> dict[str, torch.Tensor]:
     random = torch.Generator().manual_seed(1)
     return {
         name: tensor if name.endswith(("_mean", "_var")) else torch.randn(
             tensor.shape, generator=random
-        ) * 0.4
+        ) * spread
         for name, tensor in tensors.items()
     }  # fmt: skip
 

@@ -24,7 +24,7 @@ from ntm_ray.model.cpu.layout import filled_rows, zeros
 from ntm_ray.model.cpu.mixture import Mixture, decode, mixture_of, prepare, step_decoder
 from ntm_ray.model.cpu.step import make_ready, sample, sums_in_range
 from ntm_ray.model.cpu.update import refresh_rows, update
-from ntm_ray.model.prior import EULER
+from ntm_ray.model.prior import EULER, greatest_log_sigma
 
 if TYPE_CHECKING:
     from typing import Any
@@ -46,6 +46,7 @@ class Variant(NamedTuple):
         dirichlet: Whether the prior is a Dirichlet distribution; see
             :mod:`ntm_ray.model.prior`.
         concentration: Its concentration.
+        greatest_log_sigma: What log sigma is held to with it.
         kl_weight: Weight of the KL divergence in the gradient.
         decoder_settings: As the optimizer's settings, for the decoder.
         decoder_rate: The decoder's learning rate over the encoder's.
@@ -59,6 +60,7 @@ class Variant(NamedTuple):
     damps: bool
     dirichlet: bool
     concentration: float
+    greatest_log_sigma: float
     kl_weight: float
     decoder_settings: Floats
     decoder_rate: float
@@ -79,6 +81,9 @@ def variant_of(
         damps=own.encoder_input == "log",
         dirichlet=own.prior_concentration > 0,
         concentration=own.prior_concentration,
+        greatest_log_sigma=(
+            greatest_log_sigma(own.prior_concentration) if own.prior_concentration else np.inf
+        ),
         kl_weight=own.kl_weight,
         decoder_settings=np.array(settings, dtype=np.float32),
         decoder_rate=own.decoder_rate,
@@ -190,17 +195,20 @@ def _combine(shape: Shape, batch: Documents, documents: int, work: Work, variant
 
 @reassociating
 def _sample_backward(
-    shape: Shape, documents: int, noise: Floats, weight: float, work: Work, pull: Floats
+    shape: Shape, documents: int, noise: Floats, work: Work, variant: Variant
 ) -> None:
     """Take the gradient by theta back to the heads, and add that of the KL divergence.
 
     ::
 
         d_h = theta (d_theta - theta . d_theta)     d_mean = d_h + weight pull_mean
-        d_log_sigma = d_h sigma noise + weight pull_sigma
+        d_log_sigma = d_h sigma noise + weight pull_sigma, or 0 at the bound
     """
-    out = matrix(work.d[0], 0, filled_rows(documents), shape.widths[-1])
-    topics, half, w = shape.topics, shape.widths[-1] // 2, np.float32(weight)
+    rows, pull = filled_rows(documents), variant.pull
+    heads = matrix(work.outputs, rows * shape.widths[:-1].sum(), rows, shape.widths[-1])
+    bound = np.float32(variant.greatest_log_sigma)
+    out = matrix(work.d[0], 0, rows, shape.widths[-1])
+    topics, half, w = shape.topics, shape.widths[-1] // 2, np.float32(variant.kl_weight)
     out[:, :] = ZERO
     for d in range(documents):
         theta, sigma, pull_mean, pull_sigma = work.theta[d], work.sigma[d], pull[0, d], pull[1, d]
@@ -213,6 +221,8 @@ def _sample_backward(
             d_h = scale * theta[k] * (product[k] - along)
             d_mean[k] = d_h + w * pull_mean[k]
             d_log_sigma[k] = d_h * sigma[k] * e[k] + w * pull_sigma[k]
+        for k in range(topics):
+            d_log_sigma[k] = ZERO if heads[d, half + k] >= bound else d_log_sigma[k]
 
 
 @inner
@@ -225,6 +235,12 @@ def _begin(
     _damp(variant.damps, batch, documents, found, variant.counts)
     heads = encode(shape, parameters, batch, documents, training, work)
     _restore(batch, documents, variant.counts)
+    if variant.dirichlet:
+        bound, half = np.float32(variant.greatest_log_sigma), heads.shape[1] // 2
+        for d in range(documents):
+            for k in range(half, half + shape.topics):
+                # Not a minimum, which would make a number of NaN.
+                heads[d, k] = bound if heads[d, k] > bound else heads[d, k]
     sample(heads, noise, shape.topics, work)
     for d in range(rows):
         work.shift[d] = ZERO if d < documents else np.float32(np.inf)
@@ -263,7 +279,7 @@ def _backward(
             rule.number, parameters, rule.a, rule.b, shape.topics, batch, rows, 0,
             shape.vocabulary, 0, rule.decay, variant.decoder_settings, work,
         )  # fmt: skip
-    _sample_backward(shape, documents, noise, variant.kl_weight, work, variant.pull)
+    _sample_backward(shape, documents, noise, work, variant)
     if variant.mixes:
         step_decoder(
             rule.number, parameters, rule.a, rule.b, batch, found, documents, shape.topics,
