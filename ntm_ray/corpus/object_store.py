@@ -155,6 +155,14 @@ class ObjectPath:
         for begin in range(0, size, _PART):
             file.write(self._patiently(partial(self._part, begin, _PART))[0])
 
+    def tag(self) -> str:
+        """What an object store says of an object's content, another after each change.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return self._patiently(self._tag)
+
     def write(self, data: bytes | mmap.mmap) -> None:
         """Make the object, or replace it, as a whole."""
         self._patiently(lambda: self._write(data))
@@ -185,6 +193,11 @@ class ObjectPath:
     def _read(self) -> bytes:
         with self.file_system().open_input_file(self.key) as file:
             return bytes(file.read())
+
+    def _tag(self) -> str:
+        with self.file_system().open_input_file(self.key) as file:
+            said = {name.lower(): str(value) for name, value in file.metadata().items()}
+        return said.get("etag", "")
 
     def _part(self, begin: int, length: int) -> tuple[bytes, int]:
         with self.file_system().open_input_file(self.key) as file:

@@ -67,6 +67,8 @@ def _page(
         plot_div(panel(result, trials, parameters, losses), PANEL + name, f"<h3>{name}</h3>")
         for name, parameters in searched.items()
     ]
+    if (faults := result.faults.in_words()) is not None:
+        warnings = [f"What went wrong on the way, and was made good: {faults}.", *warnings]
     if result.interrupted:
         warnings = ["The job was stopped before all of its trials were carried out.", *warnings]
     return Template(_PAGE).substitute(

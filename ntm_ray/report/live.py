@@ -106,6 +106,8 @@ class LiveProgress:
             f"{progress.running} running{', ' + counts if counts else ''}; "
             f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
+        if progress.note is not None:
+            line += f"; {progress.note}"
         if _seems_to_compile(progress):
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
@@ -116,7 +118,7 @@ class LiveProgress:
     def _display(self) -> RenderableType:
         progress = self._progress
         if progress is None or not (progress.running or progress.ended):
-            return Text("Starting Ray ...", style="dim")
+            return Text((progress and progress.note) or "Starting Ray ...", style="dim")
         head = Table.grid(padding=(0, 1))
         head.add_row(
             ProgressBar(total=progress.trials, completed=progress.ended, width=28),
@@ -134,6 +136,8 @@ class LiveProgress:
         )
         epochs = f"epochs {progress.epochs_spent:,} spent, {progress.epochs_saved:,} saved"
         rows: list[RenderableType] = [head, counts, Text(epochs)]
+        if progress.note is not None:
+            rows.append(Text(progress.note, style="yellow"))
         if _seems_to_compile(progress):
             rows.append(Text(_COMPILING, style="dim"))
         if progress.best_loss is not None and progress.best_configuration is not None:

@@ -97,6 +97,8 @@ def print_result(
         f"{count(budget, 'trial')}: {outcomes}; {count(result.epochs_spent, 'epoch')} spent "
         f"in {duration(result.wall_seconds)}"
     )
+    if (faults := result.faults.in_words()) is not None:
+        console.print(f"What went wrong on the way, and was made good: {faults}")
     written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
     console.print(f"Written to {result.place}:", soft_wrap=True)
     console.print(f"  {written}")

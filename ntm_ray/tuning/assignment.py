@@ -22,6 +22,7 @@ class TrialSetting:
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: See `Training`.
+        checkpoint_seconds: How often a trial saves its state, in seconds of training.
         models: Where a trial saves its best models, each as `<trial>/<epoch>`.
         states: Where a trial that may be paused saves what it would go on from, in the same way.
     """
@@ -30,6 +31,7 @@ class TrialSetting:
     threads: int
     device: str
     precision: str
+    checkpoint_seconds: float
     models: Place
     states: Place
 
@@ -65,9 +67,13 @@ class Report:
         rows: Its newest epochs, in order.
         stop_reason: Why it has ended, if it has: `epochs`, `early_stopping` or `diverged`.
         saved_epoch: The epoch whose model is saved, if any is.
+        state_epoch: The epoch whose state was the last to be saved in this process.
+        memory: Bytes that it took of the device at most, where that can be told, at its end.
     """
 
     trial: str
     rows: list[EpochRow]
     stop_reason: str | None
     saved_epoch: int | None
+    state_epoch: int | None = None
+    memory: int | None = None

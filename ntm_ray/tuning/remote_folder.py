@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
-
 from ntm_ray.corpus.atomic import replacing
+from ntm_ray.corpus.cache import cache_folder
 from ntm_ray.corpus.object_store import ObjectPath
 from ntm_ray.errors import JobError, NtmRayError, StorageError
 from ntm_ray.tuning.folder import JobFolder, new_name, write_job
@@ -24,6 +21,7 @@ from ntm_ray.tuning.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     import pyarrow as pa
@@ -210,9 +208,8 @@ _DONE = "done"
 
 def working_copy(home: Place) -> Path:
     """Where the copy of a job folder in an object store is worked on, on this machine."""
-    cache = Path(os.environ.get("NTM_RAY_CACHE") or user_cache_path("ntm-ray"))
     digest = hashlib.sha256(home.uri.encode()).hexdigest()[:16]
-    return cache / "jobs" / f"{home.name}-{digest}"
+    return cache_folder() / "jobs" / f"{home.name}-{digest}"
 
 
 @contextlib.contextmanager

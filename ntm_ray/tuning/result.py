@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.model import NTM
     from ntm_ray.tuning.engine import Engine
+    from ntm_ray.tuning.faults import FaultLog
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.storage import Place
 
@@ -136,6 +137,11 @@ class TuningResult:
         """The job that was carried out."""
         return self._engine.job
 
+    @property
+    def faults(self) -> FaultLog:
+        """What went wrong around trials, and was made good."""
+        return self._engine.faults
+
     def trials(self) -> pa.Table:
         """One row a trial; the content of `trials.parquet`."""
         fixed = self._engine.job.hyperparameters
@@ -164,4 +170,5 @@ class TuningResult:
             "wall_seconds": round(self.wall_seconds, 1),
             "folder": self.place.uri,
             "interrupted": self.interrupted,
+            "faults": self.faults.to_json_dict(),
         }

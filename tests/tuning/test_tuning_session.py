@@ -44,7 +44,7 @@ def carry_out(session: Session, folder: JobFolder) -> Report:
     """Train the next trial as a slot does, and report it."""
     assignment = session.next_assignment()
     assert assignment is not None
-    setting = TrialSetting(frozenset(), 1, "cpu", "float32", folder.models, folder.states)
+    setting = TrialSetting(frozenset(), 1, "cpu", "float32", 30, folder.models, folder.states)
     report = RunningTrial(assignment, CORPUS, setting, "cpu").train()
     session.report(report)
     return report
@@ -81,7 +81,7 @@ def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
 ) -> None:
     folder = JobFolder.open(tmp_path / "job")
     carry_out(session, folder)  # the yardstick
-    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", folder.models, folder.states)
+    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", 30, folder.models, folder.states)
     assignment = session.next_assignment()
     assert assignment is not None
     running = RunningTrial(assignment, CORPUS, setting, "cpu")
