@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ntm_ray.tuning import BestTrial, Status
+    from ntm_ray.tuning.faults import FaultLog
     from ntm_ray.tuning.storage import Place
 
 TOPIC_WORDS = 10
@@ -56,6 +57,10 @@ class Found(Protocol):
     @property
     def interrupted(self) -> bool:
         """Whether the job was stopped before its end."""
+
+    @property
+    def faults(self) -> FaultLog:
+        """What went wrong on the way."""
 
 
 def print_result(

@@ -14,6 +14,7 @@ import yaml
 from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import ClusterError, StorageError
 from ntm_ray.tuning import SearchSpace, Status
+from ntm_ray.tuning.faults import FaultLog
 from ntm_ray.tuning.result import BestTrial
 from ntm_ray.tuning.storage import Place
 
@@ -118,6 +119,7 @@ class FetchedResult:
     wall_seconds: float
     place: Place
     interrupted: bool
+    faults: FaultLog
 
     @classmethod
     def read(cls, folder: Path, said: Mapping[str, Any]) -> FetchedResult:
@@ -138,6 +140,7 @@ class FetchedResult:
             wall_seconds=said["wall_seconds"],
             place=Place.at(folder),
             interrupted=said["interrupted"],
+            faults=FaultLog.of_counts(said["faults"]),
         )
 
     @property

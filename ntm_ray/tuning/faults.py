@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ntm_ray.tuning.journal import Event
 
 
@@ -59,6 +61,14 @@ class FaultLog:
         self.faults: list[Fault] = []
         self.epochs_repeated = 0
         self._has_driver = False
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int]) -> FaultLog:
+        """What `to_json_dict` returned, without when and where each was."""
+        log = cls()
+        log.faults = [Fault(k, time=0.0) for k in FaultKind for _ in range(counts[k])]
+        log.epochs_repeated = counts["epochs_repeated"]
+        return log
 
     def note(self, event: Event) -> None:
         """Take in an event of a fault."""
