@@ -32,8 +32,16 @@ class SearchSpaceError(NtmRayError):
     """A search space cannot be read, or a parameter of it is not valid."""
 
 
+class StorageError(NtmRayError):
+    """Shared storage cannot be used as named, or not any more; names the URI and what to do."""
+
+
 class JobError(NtmRayError):
     """A tuning job cannot be started, resumed or finished as asked."""
+
+
+class ClusterError(NtmRayError):
+    """A cluster cannot be reached, refuses, or does not fit what is asked of it."""
 
 
 class InterruptedJobError(JobError):

@@ -17,7 +17,8 @@ _MIB = 1 << 20
 _ACCUMULATORS = {"sgd": 0, "adam": 2, "adagrad": 1, "adadelta": 2, "rmsprop": 1}
 # A process that has imported Ray, torch and the compiled learner, and one with a CUDA context.
 _CPU_PROCESS = 380 * _MIB
-_CUDA_PROCESS = 600 * _MIB
+CUDA_PROCESS = 600 * _MIB
+"""What a process takes of a GPU before it trains anything, bytes."""
 # What is kept of a batch at a time: exponentials in tiles (`decoder`, `cpu.arithmetic`).
 _TILES = {"cpu": 4 * _MIB, "cuda": 256 * _MIB}
 
@@ -45,7 +46,8 @@ class TrainingMemory:
         parameters: Weights and biases.
         optimizer: What the optimizer accumulates.
         gradient: Gradients that are kept whole.
-        best: The copy of the best epoch's parameters, which lies on the host.
+        best: Copies of the best epoch's parameters, the newest and the one before, which are there
+            together for a moment; they lie on the host.
         batch: Activations, entries and exponentials of a mini-batch.
         corpus: The training documents, where each trial holds its own; on a CPU all trials of a
             node share one copy.
@@ -100,8 +102,18 @@ def training_memory(
         parameters=parameters,
         optimizer=parameters * _ACCUMULATORS[hyperparameters.optimizer],
         gradient=dense if on_device else dense - _FLOAT * decoder,
-        best=0 if on_device else parameters,
+        best=0 if on_device else 2 * parameters,
         batch=_FLOAT * (activations + 4 * entries) + _TILES["cuda" if on_device else "cpu"],
         corpus=2 * _FLOAT * corpus.entries if on_device else 0,
-        process=_CUDA_PROCESS if on_device else _CPU_PROCESS,
+        process=CUDA_PROCESS if on_device else _CPU_PROCESS,
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or this machine had no memory left to give."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in said or "out of memory" in said
     )

@@ -15,12 +15,11 @@ from ntm_ray.report.wording import clock, configuration, count
 from ntm_ray.tuning import Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning import Progress, TuningJob
+    from ntm_ray.tuning.storage import Place
 
 # Without a terminal, a line this often at most: logs are read afterwards.
 PLAIN_SECONDS = 5.0
@@ -51,7 +50,7 @@ class LiveProgress:
         self._stopping = False
         self._last_line = 0.0
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Say what is tuned on what, and begin the display."""
         out = self._console.print
         out(describe_corpus(corpus), soft_wrap=not self._console.is_terminal)
@@ -107,6 +106,8 @@ class LiveProgress:
             f"{progress.running} running{', ' + counts if counts else ''}; "
             f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
+        if progress.note is not None:
+            line += f"; {progress.note}"
         if _seems_to_compile(progress):
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
@@ -117,7 +118,7 @@ class LiveProgress:
     def _display(self) -> RenderableType:
         progress = self._progress
         if progress is None or not (progress.running or progress.ended):
-            return Text("Starting Ray ...", style="dim")
+            return Text((progress and progress.note) or "Starting Ray ...", style="dim")
         head = Table.grid(padding=(0, 1))
         head.add_row(
             ProgressBar(total=progress.trials, completed=progress.ended, width=28),
@@ -135,6 +136,8 @@ class LiveProgress:
         )
         epochs = f"epochs {progress.epochs_spent:,} spent, {progress.epochs_saved:,} saved"
         rows: list[RenderableType] = [head, counts, Text(epochs)]
+        if progress.note is not None:
+            rows.append(Text(progress.note, style="yellow"))
         if _seems_to_compile(progress):
             rows.append(Text(_COMPILING, style="dim"))
         if progress.best_loss is not None and progress.best_configuration is not None:

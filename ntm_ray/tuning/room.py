@@ -70,6 +70,29 @@ class Room:
         """The trial that is the next to begin on a device."""
         return next(iter(self._uses[device.name].waiting), None)
 
+    @property
+    def anybody_waits(self) -> bool:
+        """Whether a trial waits for any device."""
+        return any(use.waiting for use in self._uses.values())
+
+    def left_behind(self, device: Device) -> str | None:
+        """A trial that waits for another device on which nothing trains, and nobody may be left.
+
+        Whoever asks, and has nothing else to do, may begin it: that is better than never.
+        """
+        for use in self._uses.values():
+            if use.device != device and use.waiting and not use.running:
+                trial = use.waiting[0]
+                if self._larger_than(device) is not use:
+                    self._no_longer_waits(trial)
+                    return trial
+        return None
+
+    def remove(self, device: Device) -> list[str]:
+        """Forget a device that is gone; returns the trials that waited for it."""
+        use = self._uses.pop(device.name, None)
+        return use.waiting if use is not None else []
+
     def begin(self, trial: str, estimate: int, device: Device) -> bool:
         """Let a trial begin on a device if there is room; else it waits for one.
 

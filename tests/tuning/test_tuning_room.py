@@ -36,7 +36,7 @@ def test_the_first_that_waits_for_a_device_is_not_passed_by_smaller_ones() -> No
     room.end("a")
     assert not room.begin("tiny", 1, SMALL)
     assert room.begin("large", 90, SMALL)
-    assert room.waiting(SMALL) is None
+    assert room.waiting(SMALL) == "tiny"
 
 
 def test_a_trial_too_large_for_a_device_waits_for_a_larger_one_and_others_go_on_here() -> None:
