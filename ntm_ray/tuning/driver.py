@@ -142,7 +142,7 @@ def _carry_out(
         reason = str(error) if isinstance(error, NtmRayError) else error.strerror or error
         raise JobError(
             f"{folder.place}: {reason}; what is finished is kept, and "
-            f"`ntm-ray tune --resume {folder.place}` goes on once that is mended"
+            f"`ntm-ray tune --resume {folder.place.quoted}` goes on once that is mended"
         ) from error
     finally:
         if journal is not None:
@@ -171,7 +171,7 @@ def _run_trials(
             if ray.is_cluster:
                 farewell = (
                     "what is finished is kept, and "
-                    f"`ntm-ray tune --resume {folder.place}` goes on once it is back"
+                    f"`ntm-ray tune --resume {folder.place.quoted}` goes on once it is back"
                 )
                 stack.enter_context(watching_head(ray.head, session.say, farewell))
             run_trials(session, job, corpus, folder, interrupted, is_cluster=ray.is_cluster)
@@ -194,7 +194,7 @@ def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:
         )
     return InterruptedJobError(
         f"{folder.place}: stopped before a trial had reached its first rung; "
-        f"`ntm-ray tune --resume {folder.place}` goes on"
+        f"`ntm-ray tune --resume {folder.place.quoted}` goes on"
     )
 
 

@@ -27,6 +27,8 @@ STALE_SECONDS = 30.0
 # Before a driver writes anything, it has seen within this time that the lease is its own.
 SURE_SECONDS = 20.0
 _LOOK_SECONDS = 2.0
+# Leases of this process that could not be taken away when it was done with them.
+_given_up: set[str] = set()
 
 
 class Lease:
@@ -81,6 +83,7 @@ class Lease:
     def release(self) -> None:
         """Give the lease back, if it is still held."""
         self._ended.set()
+        _given_up.add(self._id)
         if self._thread is not None:
             self._thread.join(timeout=BEAT_SECONDS)
         with contextlib.suppress(NtmRayError, OSError):
@@ -149,7 +152,9 @@ def _this_process() -> dict[str, Any]:
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the process that wrote a lease is known to be gone: only on its own machine."""
+    """Whether who wrote a lease is known to be gone: only on its own machine."""
+    if holder.get("driver") in _given_up:
+        return True
     machine = _machine()
     if machine is None or holder.get("machine") != machine:
         return False

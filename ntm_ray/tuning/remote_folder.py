@@ -63,8 +63,8 @@ class RemoteJobFolder(JobFolder):
         there = home.with_patience(FIRST_PATIENCE).names()
         if "job.yaml" in there:
             raise JobError(
-                f"{home}: holds a job already; `ntm-ray tune --resume '{home}'` goes on with it, "
-                "--name gives a new one another folder"
+                f"{home}: holds a job already; `ntm-ray tune --resume {home.quoted}` goes on "
+                "with it, --name gives a new one another folder"
             )
         if set(there) - {LEASE_FILE}:
             raise JobError(f"{home}: exists already; --name gives the job another")
@@ -124,7 +124,7 @@ class RemoteJobFolder(JobFolder):
             if error is None:
                 raise JobError(
                     f"{self.home}: the results could not be brought there: {trouble}; "
-                    f"`ntm-ray tune --resume '{self.home}'` does once that is mended"
+                    f"`ntm-ray tune --resume {self.home.quoted}` does once that is mended"
                 ) from trouble
         else:
             if error is None and self.is_done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -84,6 +85,11 @@ class Place:
     def uri(self) -> str:
         """What `at` makes it of again: a local place's path, or the URI with its options."""
         return str(self.location) if isinstance(self.location, Path) else self.location.uri
+
+    @property
+    def quoted(self) -> str:
+        """The URI or path as a word of a shell."""
+        return shlex.quote(self.uri)
 
     @property
     def name(self) -> str:

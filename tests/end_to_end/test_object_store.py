@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ntm_ray.corpus import Corpus
-from ntm_ray.errors import StorageError
+from ntm_ray.errors import JobError, StorageError
 from ntm_ray.model import NTM
 from ntm_ray.tuning import TuningJob
 from ntm_ray.tuning.folder import JobFolder
@@ -124,6 +124,30 @@ def test_storage_that_is_away_for_some_seconds_does_not_end_a_job(
     assert rows(there.epochs()) == rows(here.epochs())
 
 
+def test_storage_that_refuses_in_the_middle_ends_a_job_in_one_line_and_it_goes_on_later(
+    s3: LoopbackS3, tmp_path: Path
+) -> None:
+    class Withdraw(Nobody):
+        """Has the credentials withdrawn when the first trials have ended."""
+
+        def update(self, progress: Progress) -> None:
+            if progress.ended >= 2:
+                s3.fault = lambda *_: (403, "InvalidAccessKeyId")
+
+    job = job_in(s3.uri("runs"), epochs=LONG, scheduler="none")
+    with pytest.raises(JobError) as caught:
+        job.run(Withdraw())
+    assert "access denied" in str(caught.value)
+    assert "what is finished is kept" in str(caught.value)
+    assert f"--resume '{s3.uri('runs/job')}'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    s3.fault = lambda *_: None
+    result = TuningJob.resume(s3.uri("runs/job"))
+    here = job_in(tmp_path / "runs", epochs=LONG, scheduler="none").run()
+    assert rows(result.trials()) == rows(here.trials())
+    assert rows(result.epochs()) == rows(here.epochs())
+
+
 def test_storage_that_refuses_is_one_line_and_leaves_nothing_behind(
     s3: LoopbackS3, tmp_path: Path
 ) -> None:
@@ -228,6 +252,20 @@ def test_the_command_line_begins_is_interrupted_and_goes_on_elsewhere(
     names = [event["trial"] for event in events if event["event"] == "trial"]
     assert len(names) == len(set(names)) == 7
     assert b"</html>" in s3.content("runs/job/report.html")
+
+    # Its model can be looked at from there.
+    command = [sys.executable, "-m", "ntm_ray", "topics", "--json"]
+    for where in ("runs/job", "runs/job/best"):
+        done = subprocess.run(
+            [*command, s3.uri(where)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout)["model"] == s3.uri("runs/job/best")
+        assert len(json.loads(done.stdout)["topics"]) == 20
+    done = subprocess.run(
+        [*command, s3.uri("runs")], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "is no model folder: metrics.json missing" in done.stderr
 
 
 def journal_there(s3: LoopbackS3) -> list[str]:

@@ -115,6 +115,21 @@ def test_who_finds_its_lease_taken_over_is_stopped_and_leaves_it_alone(
     assert content_of(place) == {"driver": "other"}
 
 
+def test_a_lease_that_could_not_be_given_back_is_not_waited_for_by_its_own_process(
+    s3: LoopbackS3,
+) -> None:
+    place = Place.at(s3.uri("job"))
+    first = Lease(place)
+    first.acquire()
+    with s3.answering(403, "AccessDenied"):
+        first.release()
+    assert content_of(place)["driver"] == first._id
+    second = Lease(place)
+    second.acquire()  # at once: the test would take half a minute
+    assert content_of(place)["driver"] == second._id
+    second.release()
+
+
 def test_a_process_that_slept_looks_again_before_it_writes(
     place: Place, held: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
