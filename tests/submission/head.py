@@ -214,7 +214,7 @@ def free_ports(number: int) -> list[int]:
         return [server.getsockname()[1] for server in servers]
 
 
-def wait_until(condition: object, seconds: float = 60.0) -> None:
+def wait_until(condition: object, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not come"

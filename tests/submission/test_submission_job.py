@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from ray.tune.search.hyperopt import HyperOptSearch
 
-from ntm_ray import NTM
+from ntm_ray import NTM, TuningJob
+from ntm_ray.corpus.synthetic import bars
+from ntm_ray.submission import submit
+from ntm_ray.tuning import Status
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
-from tests.submission.head import Relay, wait_until
+from tests.submission.head import RAYS_OWN, Relay, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.loopback_s3 import LoopbackS3
     from tests.submission.client import Client
@@ -214,11 +219,36 @@ def test_results_in_an_object_store_are_fetched_from_there_and_otherwise_through
     assert fetched.read_bytes() == there.read_bytes()
 
 
-def test_following_survives_a_restart_of_the_dashboard(client: Client, head: Head) -> None:
-    settings = ("--num-topics", "3", "--epochs", "40", "--trials", "4", "--scheduler", "none")
-    following = client.start("submit", "synthetic", *settings, "--name", "restarted")
-    following.wait_for(lambda line: line.startswith("Starting Ray"))
-    head.restart_dashboard(seconds_away=1)
-    assert following.end() == 0, following.text
-    assert following.lines.count("Connected again.") == 1
-    assert f"Written to {client.folder}/runs/restarted:" in following.lines
+def test_objects_of_python_go_along_and_following_survives_a_restart_of_the_dashboard(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in RAYS_OWN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
+    job = TuningJob(
+        corpus=bars(documents=200),
+        hyperparameters={"num_topics": 3, "epochs": 40},
+        search=HyperOptSearch(n_initial_points=2),
+        scheduler="none",
+        trials=4,
+        name="objects",
+    )
+    submission = submit(job, head.url, warn=pytest.fail)
+    lines: list[str] = []
+    news: list[str] = []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        if line.startswith("Starting Ray"):
+            head.restart_dashboard(seconds_away=1)
+
+    ended = submission.follow(show, news.append)
+    assert ended.outcome == 0, lines
+    assert news == [
+        "Connection lost; trying again. The job goes on without it.",
+        "Connected again.",
+    ]
+    assert any("search Ray's HyperOptSearch" in line for line in lines)
+    result = ended.fetch(tmp_path / "objects")
+    assert result.outcomes[Status.FINISHED] == 4
+    assert len(result.best.model().topics(3)) == 3
