@@ -19,7 +19,7 @@ busy() {
     case $role in
         head)
             RAY_AUTH_MODE=token RAY_ADDRESS=http://127.0.0.1:8265 timeout 60 ray job list 2>&1 |
-                grep --quiet --extended-regexp '\b(PENDING|RUNNING)\b'
+                grep --quiet --extended-regexp 'JobStatus\.(PENDING|RUNNING)'
             ;;
         worker) pgrep -x raylet > /dev/null ;;
         *)

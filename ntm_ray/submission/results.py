@@ -12,7 +12,6 @@ import yaml
 from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import ClusterError, StorageError
 from ntm_ray.tuning import SearchSpace, Status
-from ntm_ray.tuning.faults import FaultLog
 from ntm_ray.tuning.result import BestTrial
 from ntm_ray.tuning.storage import Place
 
@@ -116,7 +115,7 @@ class FetchedResult:
     wall_seconds: float
     place: Place
     interrupted: bool
-    faults: FaultLog
+    faults: dict[str, int]
 
     @classmethod
     def read(cls, folder: Path, said: Mapping[str, Any]) -> FetchedResult:
@@ -137,7 +136,7 @@ class FetchedResult:
             wall_seconds=said["wall_seconds"],
             place=Place.at(folder),
             interrupted=said["interrupted"],
-            faults=FaultLog.of_counts(said["faults"]),
+            faults=said["faults"],
         )
 
     @property
