@@ -151,9 +151,11 @@ class ObjectPath:
         Raises:
             FileNotFoundError: There is none.
         """
-        size = self._patiently(partial(self._part, 0, 0))[1]
-        for begin in range(0, size, _PART):
-            file.write(self._patiently(partial(self._part, begin, _PART))[0])
+        done, size = 0, 1
+        while done < size:
+            part, size = self._patiently(partial(self._part, done))
+            file.write(part)
+            done += _PART
 
     def tag(self) -> str:
         """What an object store says of an object's content, another after each change.
@@ -199,10 +201,10 @@ class ObjectPath:
             said = {name.lower(): str(value) for name, value in file.metadata().items()}
         return said.get("etag", "")
 
-    def _part(self, begin: int, length: int) -> tuple[bytes, int]:
+    def _part(self, begin: int) -> tuple[bytes, int]:
         with self.file_system().open_input_file(self.key) as file:
             size = int(file.size())
-            return bytes(file.read_at(min(length, size - begin), begin)) if length else b"", size
+            return bytes(file.read_at(min(_PART, size - begin), begin)), size
 
     def _write(self, data: bytes | mmap.mmap) -> None:
         # All in one call: a stream that fails between two would be closed as if it were whole.

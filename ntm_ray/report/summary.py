@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ntm_ray.report.warnings import collapse_warnings
 from ntm_ray.report.wording import count, duration, value
+from ntm_ray.tuning.faults import faults_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,10 @@ class Found(Protocol):
     @property
     def place(self) -> Place:
         """Where the folder is that holds it."""
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How often what went wrong on the way, and was made good."""
 
     @property
     def interrupted(self) -> bool:
@@ -97,7 +102,7 @@ def print_result(
         f"{count(budget, 'trial')}: {outcomes}; {count(result.epochs_spent, 'epoch')} spent "
         f"in {duration(result.wall_seconds)}"
     )
-    if (faults := result.faults.in_words()) is not None:
+    if (faults := faults_in_words(result.faults)) is not None:
         console.print(f"What went wrong on the way, and was made good: {faults}")
     written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
     console.print(f"Written to {result.place}:", soft_wrap=True)

@@ -38,10 +38,17 @@ class Dashboard:
     Attributes:
         url: `http://host:port`, without a slash at its end.
         ray_version: The cluster's.
+        token: What it wants to be shown; None if it asks for nothing.
     """
 
     url: str
     ray_version: str
+    token: Token | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The HTTP headers that show the token."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token.text}"}
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,10 @@ def dashboard_url(address: str | None) -> str:
 
 
 def find_dashboard(address: str | None, warn: Callable[[str], None]) -> Dashboard:
-    """Ask an address whether it is a Ray dashboard, and make this process use the right token.
+    """Ask an address whether it is a Ray dashboard, and which token it wants.
 
-    A token is sent only to a dashboard that asks for one. `RAY_AUTH_MODE` is set for this process
-    unless it is set already: Ray reads the token file by itself, but not that it is wanted.
+    A token is sent only to a dashboard that asks for one. Ray's own client would send one only if
+    `RAY_AUTH_MODE` said so, and remembers the first one of a process.
 
     Args:
         address: As `dashboard_url` takes it.
@@ -121,21 +128,19 @@ def find_dashboard(address: str | None, warn: Callable[[str], None]) -> Dashboar
         ClusterError: One line on what is there instead, or which token is missing.
     """
     url = dashboard_url(address)
-    status, body = _get(url, None)
+    token = None
+    status, body = _get(Dashboard(url, ""))
     if status in (401, 403):
         token = find_token()
         if token is None:
             raise ClusterError(f"{url}: the cluster wants a token; {_TOKEN_HINT}")
         if warning := token.warning:
             warn(warning)
-        status, body = _get(url, token)
+        status, body = _get(Dashboard(url, "", token))
         if status in (401, 403):
             raise ClusterError(
                 f"{url}: the cluster does not know this token ({token.source}); {_TOKEN_HINT}"
             )
-        os.environ["RAY_AUTH_MODE"] = "token"
-    elif "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "disabled"
     try:
         version = json.loads(body)["ray_version"]
     except (ValueError, KeyError, TypeError):
@@ -143,7 +148,7 @@ def find_dashboard(address: str | None, warn: Callable[[str], None]) -> Dashboar
             f"{url}: something answers there (HTTP {status}), but it is no Ray dashboard; "
             f"the head's is http://HEAD:{DASHBOARD_PORT}, unless --dashboard-port gave it another"
         ) from None
-    return Dashboard(url, str(version))
+    return Dashboard(url, str(version), token)
 
 
 def find_token() -> Token | None:
@@ -166,10 +171,10 @@ def find_token() -> Token | None:
     return Token(text, str(file), file) if text else None
 
 
-def _get(url: str, token: Token | None) -> tuple[int, bytes]:
+def _get(dashboard: Dashboard) -> tuple[int, bytes]:
     """Status and body of `/api/version`."""
-    headers = {"Authorization": f"Bearer {token.text}"} if token else {}
-    request = urllib.request.Request(f"{url}/api/version", headers=headers)
+    url = dashboard.url
+    request = urllib.request.Request(f"{url}/api/version", headers=dashboard.headers)
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             return answer.status, answer.read()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntm_ray.errors import ClusterError
-from ntm_ray.submission.address import ADDRESS_VARIABLES, find_dashboard
+from ntm_ray.submission.address import ADDRESS_VARIABLES, Dashboard, find_dashboard
 from ntm_ray.submission.jobs import Kind, SubmittedJob, metadata_of
 from ntm_ray.submission.packing import JOB_FOLDER, Package
 from ntm_ray.submission.requirements import SUBMITTED_WITH, ray_differs, versions_here
@@ -71,7 +71,7 @@ class Cluster:
         dashboard = find_dashboard(address, warn)
         if (there := dashboard.ray_version) != (here := versions_here()["ray"]):
             raise ClusterError(f"{dashboard.url}: {ray_differs(there, here)}")
-        return cls(dashboard.url, _client(dashboard.url))
+        return cls(dashboard.url, _client(dashboard))
 
     def submit(self, package: Package, kind: Kind, subject: str) -> str:
         """Send a package and start its entry; returns the id of the new job.
@@ -203,7 +203,7 @@ def _check_installed() -> None:
         )
 
 
-def _client(url: str) -> Any:
+def _client(dashboard: Dashboard) -> Any:
     before = {name: os.environ.pop(name, None) for name in ADDRESS_VARIABLES}
     try:
         from ray.job_submission import JobSubmissionClient
@@ -217,6 +217,6 @@ def _client(url: str) -> Any:
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.ERROR)
         # These variables would take the place of the address that was given.
-        return Client(url)
+        return Client(dashboard.url, headers=dashboard.headers)
     finally:
         os.environ.update({name: value for name, value in before.items() if value is not None})

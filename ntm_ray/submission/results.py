@@ -118,6 +118,7 @@ class FetchedResult:
     wall_seconds: float
     place: Place
     interrupted: bool
+    faults: dict[str, int]
 
     @classmethod
     def read(cls, folder: Path, said: Mapping[str, Any]) -> FetchedResult:
@@ -138,6 +139,7 @@ class FetchedResult:
             wall_seconds=said["wall_seconds"],
             place=Place.at(folder),
             interrupted=said["interrupted"],
+            faults=said["faults"],
         )
 
     @property

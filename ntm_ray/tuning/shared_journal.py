@@ -66,11 +66,11 @@ class SharedJournal(Journal):
             JobError: If another process has taken the job over.
             StorageError: If they cannot be written there.
         """
-        super().sync()
         with self._changed:
             wanted = self._written
             self._due = 0.0
             self._changed.notify_all()
+            # Once closed, all that could be stored is.
             self._changed.wait_for(lambda: self._stored >= wanted or self._error is not None)
         self._raise()
 

@@ -67,7 +67,7 @@ class Client:
     python_path: str
 
     def environment(self, **more: str) -> dict[str, str]:
-        return environment(self.folder / "home", PYTHONPATH=self.python_path, **more)
+        return environment(self.folder / "home", **({"PYTHONPATH": self.python_path} | more))
 
     def start(self, *arguments: str, address: str | None = None, **more: str) -> Running:
         command = [sys.executable, "-u", "-m", "ntm_ray", *arguments]

@@ -145,7 +145,7 @@ def test_a_relative_storage_is_below_ntm_ray_in_the_home_of_the_heads_user(
 
 
 def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: Head) -> None:
-    settings = ("--num-topics", "3", "--epochs", "2000", "--trials", "4", "--scheduler", "none")
+    settings = ("--num-topics", "3", "--epochs", "1000", "--trials", "4", "--scheduler", "none")
     long = ("synthetic", *settings, "--search", "random", "--max-concurrent", "1")
     following = client.start("submit", *long, "--name", "long")
     # Ctrl-C ends the following and nothing else.
@@ -196,4 +196,4 @@ def test_following_survives_a_restart_of_the_dashboard(client: Client, head: Hea
     head.restart_dashboard(seconds_away=1)
     assert following.end() == 0, following.text
     assert following.lines.count("Connected again.") == 1
-    assert "Written to runs/restarted:" in following.lines
+    assert f"Written to {client.folder}/runs/restarted:" in following.lines

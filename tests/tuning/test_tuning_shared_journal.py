@@ -75,6 +75,7 @@ def test_what_is_synced_is_there_in_one_request_and_the_rest_is_when_it_is_close
     journal.append(event(50))
     journal.close()
     assert stored(place) == list(range(51))
+    journal.sync()
 
 
 def test_what_nobody_waits_for_follows_by_itself(
