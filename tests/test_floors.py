@@ -99,7 +99,7 @@ def test_only_who_imports_testing_needs_pytest() -> None:
     ("module", "unwanted"),
     [
         ("ntm_ray.cli", ["numpy", "ray", "torch"]),
-        ("ntm_ray.submission.submit", ["aiohttp", "numba", "ray", "sklearn", "torch"]),
+        ("ntm_ray.submission.submission", ["aiohttp", "numba", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.driver", ["numba", "pandas", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.ray_tune", ["numba", "sklearn", "torch"]),
         ("ntm_ray.tuning.slot", ["pandas", "ray.tune", "torch"]),

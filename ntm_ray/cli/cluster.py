@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ntm_ray.submission.cluster import Cluster
-    from ntm_ray.submission.submit import Submission
+    from ntm_ray.submission.submission import Submission
 
 Address = Annotated[
     str | None,

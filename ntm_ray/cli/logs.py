@@ -22,7 +22,7 @@ def logs_command(
 ) -> None:
     """Show what a job on a cluster has printed; --follow goes on, as ntm-ray submit does."""
     from ntm_ray.submission.follow import Log
-    from ntm_ray.submission.submit import Submission, default_output
+    from ntm_ray.submission.submission import Submission, default_output
 
     console = console_for(json=json)
     cluster = find_cluster(address)

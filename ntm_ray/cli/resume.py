@@ -37,7 +37,7 @@ def resume_command(
 ) -> None:
     """Go on with a job on a cluster that was stopped or cut off; what is finished stays."""
     from ntm_ray.submission.results import check_output
-    from ntm_ray.submission.submit import default_output, resume
+    from ntm_ray.submission.submission import default_output, resume
 
     console = console_for(json=json)
     if output is not None:

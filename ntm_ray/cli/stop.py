@@ -18,7 +18,7 @@ def stop_command(job: JobId, address: Address = None) -> None:
     """Stop a job on a cluster; what is finished is kept, and ntm-ray resume goes on with it."""
     from ntm_ray.submission.cluster import SECONDS_TO_STOP, LostConnectionError
     from ntm_ray.submission.jobs import result_in
-    from ntm_ray.submission.submit import Submission
+    from ntm_ray.submission.submission import Submission
 
     console = console_for(json=False)
     cluster = find_cluster(address)

@@ -43,7 +43,7 @@ def _submit(
     head. Ctrl-C stops following, not the job.
     """
     from ntm_ray.submission.results import check_output
-    from ntm_ray.submission.submit import default_output, submit_to
+    from ntm_ray.submission.submission import default_output, submit_to
 
     console = console_for(json=json)
     storage = _storage_said(options)

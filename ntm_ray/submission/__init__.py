@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ntm_ray.lazy import lazily
 
 if TYPE_CHECKING:
-    from ntm_ray.submission.submit import Ended, Submission, submit
+    from ntm_ray.submission.submission import Ended, Submission, submit
 
 __all__ = ["Ended", "Submission", "submit"]
 
-__getattr__ = lazily(__name__, dict.fromkeys(__all__, "ntm_ray.submission.submit"))
+__getattr__ = lazily(__name__, dict.fromkeys(__all__, "ntm_ray.submission.submission"))

@@ -63,7 +63,9 @@ def main(arguments: list[str]) -> int:
         console.print(f"ntm-ray: {error}")
         return INTERRUPTED
     except NtmRayError as error:
-        console.print(f"ntm-ray: {error}")
+        # Where Ray has unpacked what was sent is nothing that its sender knows.
+        said = str(error).replace(f"{job_folder_here()}/", "")
+        console.print(f"ntm-ray: {said}")
         return 2
     except KeyboardInterrupt:
         console.print("ntm-ray: stopped")

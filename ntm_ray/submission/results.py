@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,6 +17,7 @@ from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 Results = dict[str, bytes]
 """Path below the job folder, with slashes, to content."""
@@ -58,9 +57,7 @@ def read_results(folder: str, patience: float | None = None) -> Results:
         place = Place.at(folder) if patience is None else Place.at(folder).with_patience(patience)
         for name in sorted({*_FILES} & {*place.names()}):
             results[name] = place.read_bytes(name)
-        with tempfile.TemporaryDirectory() as beside:
-            best = Path(beside, "best")
-            (place / "best").get_folder(best)
+        with (place / "best").brought_here() as best:
             for file in best.iterdir():
                 results[f"best/{file.name}"] = file.read_bytes()
     except FileNotFoundError:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import platformdirs
 
+from tests import loopback_s3
+
 ROOT = Path(__file__).parents[2]
 RAYS_OWN = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
 # A range of its own, below those that systems take ephemeral ports from.
@@ -80,8 +82,11 @@ class Head:
 
     @property
     def environment(self) -> dict[str, str]:
-        variables = environment(
-            self.home, RAY_AUTH_MODE="token", RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=""
+        variables = (
+            environment(
+                self.home, RAY_AUTH_MODE="token", RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=""
+            )
+            | loopback_s3.ENVIRONMENT
         )
         return {name: value for name, value in variables.items() if value}
 
@@ -209,7 +214,7 @@ def free_ports(number: int) -> list[int]:
         return [server.getsockname()[1] for server in servers]
 
 
-def wait_until(condition: object, seconds: float = 60.0) -> None:
+def wait_until(condition: object, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not come"

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from ray.tune.search.hyperopt import HyperOptSearch
 
-from ntm_ray import NTM
+from ntm_ray import NTM, TuningJob
+from ntm_ray.corpus.synthetic import bars
+from ntm_ray.submission import submit
+from ntm_ray.tuning import Status
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL
-from tests.submission.head import Relay, wait_until
+from tests.submission.head import RAYS_OWN, Relay, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from tests.loopback_s3 import LoopbackS3
     from tests.submission.client import Client
     from tests.submission.head import Head
 
@@ -145,7 +151,7 @@ def test_a_relative_storage_is_below_ntm_ray_in_the_home_of_the_heads_user(
 
 
 def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: Head) -> None:
-    settings = ("--num-topics", "3", "--epochs", "1000", "--trials", "4", "--scheduler", "none")
+    settings = ("--num-topics", "3", "--epochs", "1000", "--trials", "8", "--scheduler", "none")
     long = ("synthetic", *settings, "--search", "random", "--max-concurrent", "1")
     following = client.start("submit", *long, "--name", "long")
     # Ctrl-C ends the following and nothing else.
@@ -162,10 +168,9 @@ def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: H
         ends = [e["trial"] for e in events if e["event"] == "report" and e["stop_reason"]]
         return [trial for trial in ends if trial != DEFAULTS_TRIAL]
 
-    wait_until(lambda: len(ended()) > 0)
     assert client.json("status", "long")["status"] == "RUNNING"
     again = client.start("logs", "long", "--follow")
-    again.wait_for(lambda line: line.startswith("Starting Ray"))
+    wait_until(lambda: len(ended()) > 0)
     stopped = client.run("stop", "long")
     assert stopped.returncode == 0, stopped.stderr
     assert "Stopped after " in stopped.stdout, client.run("logs", "long").stdout
@@ -174,12 +179,12 @@ def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: H
     assert again.end() == 130
     assert f"ntm-ray resume {job_id} --address {client.url}" in again.text
     before = ended()
-    assert 0 < len(before) < 4
+    assert 0 < len(before) < 8
 
     resumed = client.run("resume", "long", "--json")
     assert resumed.returncode == 0, resumed.stderr
     result = json.loads(resumed.stdout)
-    assert result["trials"]["finished"] == 4
+    assert result["trials"]["finished"] == 8
     assert result["folder"] == "runs/long"
     assert sorted(ended()) == sorted({*ended(), *before}), "no trial has ended twice"
     listed = client.run("status").stdout.splitlines()
@@ -189,11 +194,61 @@ def test_a_job_is_stopped_in_good_order_and_gone_on_with(client: Client, head: H
     assert (statuses[result["job"]["id"]], statuses[job_id]) == ("finished", "stopped")
 
 
-def test_following_survives_a_restart_of_the_dashboard(client: Client, head: Head) -> None:
-    settings = ("--num-topics", "3", "--epochs", "40", "--trials", "4", "--scheduler", "none")
-    following = client.start("submit", "synthetic", *settings, "--name", "restarted")
-    following.wait_for(lambda line: line.startswith("Starting Ray"))
-    head.restart_dashboard(seconds_away=1)
-    assert following.end() == 0, following.text
-    assert following.lines.count("Connected again.") == 1
-    assert f"Written to {client.folder}/runs/restarted:" in following.lines
+def test_results_in_an_object_store_are_fetched_from_there_and_otherwise_through_the_cluster(
+    client: Client, head: Head, s3: LoopbackS3
+) -> None:
+    settings = ("--num-topics", "3", "--epochs", "2", "--trials", "1", "--name", "stored")
+    done = client.run("submit", "synthetic", *settings, "--storage", s3.uri("runs"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["job"]["folder"] == s3.uri("runs/stored")
+    assert NTM.load(client.folder / "runs" / "stored" / "best").topics(3)
+    logs = head.folder / "ray" / "session_latest" / "logs"
+    assert list(logs.glob("job-driver-stored-*"))
+
+    def asked() -> bool:
+        return bool(list(logs.glob("job-driver-fetch-stored-*")))
+
+    assert not asked(), "what this machine can read needs no help of the cluster"
+    # As if this user might not read the bucket: only the cluster is answered.
+    s3.fault = lambda *_: None if asked() else (403, "AccessDenied")
+    again = client.run("logs", "stored", "--follow", "--output", "again")
+    assert again.returncode == 0, again.stderr
+    assert asked()
+    fetched = client.folder / "again" / "best" / "model.safetensors"
+    there = client.folder / "runs" / "stored" / "best" / "model.safetensors"
+    assert fetched.read_bytes() == there.read_bytes()
+
+
+def test_objects_of_python_go_along_and_following_survives_a_restart_of_the_dashboard(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in RAYS_OWN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.token)
+    job = TuningJob(
+        corpus=bars(documents=200),
+        hyperparameters={"num_topics": 3, "epochs": 40},
+        search=HyperOptSearch(n_initial_points=2),
+        scheduler="none",
+        trials=4,
+        name="objects",
+    )
+    submission = submit(job, head.url, warn=pytest.fail)
+    lines: list[str] = []
+    news: list[str] = []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        if line.startswith("Starting Ray"):
+            head.restart_dashboard(seconds_away=1)
+
+    ended = submission.follow(show, news.append)
+    assert ended.outcome == 0, lines
+    assert news == [
+        "Connection lost; trying again. The job goes on without it.",
+        "Connected again.",
+    ]
+    assert any("search Ray's HyperOptSearch" in line for line in lines)
+    result = ended.fetch(tmp_path / "objects")
+    assert result.outcomes[Status.FINISHED] == 4
+    assert len(result.best.model().topics(3)) == 3
