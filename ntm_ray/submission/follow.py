@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ def follow(
         except UnknownJobError:
             raise ClusterError(
                 f"{cluster.url}: no longer knows {job.id}; its head was probably started anew, "
-                f"and the job was cut off. Go on with: ntm-ray resume {job.folder} --address "
+                f"and the job was cut off. Go on with: ntm-ray resume {shlex.quote(job.folder)} --address "
                 f"{cluster.url}"
             ) from None
         except (LostConnectionError, ClusterError):
