@@ -165,9 +165,22 @@ class ObjectPath:
         """
         return self._patiently(self._tag)
 
-    def write(self, data: bytes | mmap.mmap) -> None:
-        """Make the object, or replace it, as a whole."""
-        self._patiently(lambda: self._write(data))
+    def write(self, data: bytes | mmap.mmap) -> bool:
+        """Make the object, or replace it, as a whole.
+
+        Returns:
+            Whether that went well at once. If not, an attempt that had no answer may still be on
+            its way, and arrive after a later write.
+        """
+        attempts = 0
+
+        def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            self._write(data)
+
+        self._patiently(attempt)
+        return attempts == 1
 
     def below(self, *, recursive: bool = False) -> list[ObjectInfo]:
         """What lies below it, in the order of the keys; nothing if there is nothing."""

@@ -119,6 +119,8 @@ class RemoteJobFolder(JobFolder):
                     self.mirror.file("ray/ray.log")
                 self.mirror.bring()
         except NtmRayError as trouble:
+            if error is None and not isinstance(trouble, StorageError):
+                raise
             if error is None:
                 raise JobError(
                     f"{self.home}: the results could not be brought there: {trouble}; "

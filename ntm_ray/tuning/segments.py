@@ -26,6 +26,7 @@ class Segments:
         self._place = place
         self._begin = 0
         self._last = b""
+        self._is_full = False
 
     @property
     def length(self) -> int:
@@ -38,26 +39,31 @@ class Segments:
         Raises:
             JobError: A segment is missing.
         """
-        begins = [int(found[1]) for n in self._place.names() if (found := _NAME.fullmatch(n))]
-        content = []
+        found = [int(name[1]) for n in self._place.names() if (name := _NAME.fullmatch(n))]
+        content = b""
         self._begin, self._last = 0, b""
-        for begin in sorted(begins):
-            if begin != self.length:
+        for begin in sorted(found):
+            if begin > len(content):
                 raise JobError(
-                    f"{self._place}: the journal has {self.length} bytes before the segment "
+                    f"{self._place}: the journal has {len(content)} bytes before the segment "
                     f"{_name(begin)}; put the missing segment back, or remove those after the gap"
                 )
+            # Beyond that lies what a killed process was just writing, and nobody has acted on.
+            content = content[:begin]
             self._begin, self._last = begin, self._place.read_bytes(_name(begin))
-            content.append(self._last)
-        return b"".join(content)
+            content += self._last
+        # Such a write may still be on its way: what comes next is a segment of its own.
+        self._is_full = bool(content)
+        return content
 
     def append(self, lines: bytes) -> None:
         """Write whole lines after those that are there."""
         begin, segment = self._begin, self._last + lines
-        if len(self._last) >= SEGMENT_BYTES:
+        if self._is_full or len(self._last) >= SEGMENT_BYTES:
             begin, segment = self.length, lines
-        self._place.write_bytes(_name(begin), segment)
-        self._begin, self._last = begin, segment
+        at_once = self._place.write_bytes(_name(begin), segment)
+        # What may still be on its way must not come over anything that is longer.
+        self._begin, self._last, self._is_full = begin, segment, not at_once
 
 
 def _name(begin: int) -> str:

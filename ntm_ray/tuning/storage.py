@@ -109,18 +109,22 @@ class Place:
             return (self.location / name).read_bytes()
         return (self.location / name).read()
 
-    def write_bytes(self, name: str, data: bytes) -> None:
+    def write_bytes(self, name: str, data: bytes) -> bool:
         """Write a file, whole or not at all.
+
+        Returns:
+            Whether that went well at once. If not, an attempt that an object store did not answer
+            may still be on its way, and arrive after a later write.
 
         Raises:
             OSError: It cannot be written.
         """
-        if isinstance(self.location, Path):
-            self.location.mkdir(parents=True, exist_ok=True)
-            with replacing(self.location / name) as file:
-                file.write(data)
-        else:
-            (self.location / name).write(data)
+        if isinstance(self.location, ObjectPath):
+            return (self.location / name).write(data)
+        self.location.mkdir(parents=True, exist_ok=True)
+        with replacing(self.location / name) as file:
+            file.write(data)
+        return True
 
     def put_file(self, file: Path) -> None:
         """Put a local file here, under its own name, whole or not at all.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STAND_INS = Path(__file__).parent / "slurm"
-PATIENCE = 120  # seconds
+PATIENCE = 600  # seconds: the first training on a machine compiles
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
 
 class Allocation:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,9 @@ from ntm_ray.model import NTM
 from ntm_ray.tuning import TuningJob
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.progress import Nobody
-from tests.end_to_end.jobs import SPACE, WALL_CLOCK, alive, descendants, rows, start
+from tests.end_to_end.jobs import REPOSITORY, SPACE, WALL_CLOCK, alive, descendants, rows, start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
     from threading import Timer
@@ -181,6 +182,52 @@ def test_trials_pause_and_go_on_through_an_object_store(
     assert rows(there.trials()) == rows(here.trials())
     assert rows(there.epochs()) == rows(here.epochs())
     assert model_of(there.best.model()) == model_of(here.best.model())
+
+
+def test_the_command_line_begins_is_interrupted_and_goes_on_elsewhere(
+    s3: LoopbackS3, tmp_path: Path, processes: set[int]
+) -> None:
+    program = [sys.executable, "-m", "ntm_ray", "tune"]
+    settings = ["--epochs", str(LONG), "--trials", "6", "--slots", "1", "--scheduler", "none"]
+    for value in ("optimizer=adam", "learning_rate=0.01", "mini_batch_size=100"):
+        settings += ["--set", value]
+    begin = [*settings, "--search", "random", "--storage", s3.uri("runs"), "--name", "job"]
+
+    def run(cache: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*program, *arguments, "--json"],
+            cwd=REPOSITORY,
+            env=os.environ | {"NTM_RAY_CACHE": str(tmp_path / cache)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.add(process.pid)
+        return process
+
+    with run("here", "synthetic", *begin) as first:
+        wait_for_ends_there(s3, 3, first)
+        os.killpg(first.pid, signal.SIGINT)
+        output, errors = first.communicate(timeout=120)
+    assert "Traceback" not in errors
+    result = json.loads(output)
+    assert result["interrupted"]
+    assert result["folder"] == s3.uri("runs/job")
+    # What there is, is there, and the job is free for the next.
+    there = {key.removeprefix("runs/job/") for key in s3.keys("runs/job/")}
+    assert there >= {"best/metrics.json", "trials.parquet", "result.json", "report.html"}
+    assert "lease.json" not in there
+
+    with run("elsewhere", "--resume", result["folder"]) as second:
+        output, errors = second.communicate(timeout=240)
+    assert second.returncode == 0, errors
+    assert not json.loads(output)["interrupted"]
+    assert json.loads(output)["trials"]["finished"] == 6
+    events = [json.loads(line) for line in journal_there(s3)]
+    names = [event["trial"] for event in events if event["event"] == "trial"]
+    assert len(names) == len(set(names)) == 7
+    assert b"</html>" in s3.content("runs/job/report.html")
 
 
 def journal_there(s3: LoopbackS3) -> list[str]:

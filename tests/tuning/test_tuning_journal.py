@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ntm_ray.errors import JobError
-from ntm_ray.tuning import journal
+from ntm_ray.tuning import journal, lease
 from ntm_ray.tuning.journal import Event, Journal
 
 if TYPE_CHECKING:
@@ -160,6 +162,46 @@ def test_a_process_that_was_killed_lets_go_of_the_journal(path: Path) -> None:
             Journal(path)
         other.kill()
     assert read(path) == []
+
+
+@pytest.mark.parametrize("trouble", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_has_a_lease_instead(
+    path: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(trouble, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for name in ("BEAT_SECONDS", "STALE_SECONDS", "SURE_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(lease, name, getattr(lease, name) / 20)
+    first = Journal(path)
+    first.append(EVENTS[0])
+    with pytest.raises(JobError, match="another process is working on this job"):
+        Journal(path)
+    first.append(EVENTS[1])
+    first.sync()
+    first.close()
+    assert read(path) == EVENTS[:2]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    # One that has lost its lease writes nothing.
+    first = Journal(path)
+    (path.parent / lease.FILE).write_text('{"driver": "other"}')
+    monkeypatch.setattr(lease, "SURE_SECONDS", -1)
+    with pytest.raises(JobError, match="taken this job over"):
+        first.append(EVENTS[2])
+    first.close()
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_another_trouble_with_the_lock_is_not_taken_for_that(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="broken"):
+        Journal(path)
 
 
 FILL = """

@@ -135,6 +135,40 @@ def test_what_a_killed_process_had_written_here_but_not_there_follows(
     assert stored(place) == [0, 1, 2, 3]
 
 
+def test_a_segment_whose_write_had_no_answer_is_not_written_again(
+    s3: LoopbackS3, place: Place
+) -> None:
+    """What had no answer may arrive later than what came after it."""
+    segments = Segments(place / "journal")
+    lines = [json.dumps(event(number)).encode() + b"\n" for number in range(4)]
+    segments.append(lines[0])
+    s3.go_away(0.5)
+    segments.append(lines[1])
+    late = s3.content("job/journal/000000000000.jsonl")
+    segments.append(lines[2])
+    segments.append(lines[3])
+    assert (place / "journal").names() == [
+        "000000000000.jsonl",
+        f"{len(lines[0] + lines[1]):012d}.jsonl",
+    ]
+    s3.put("job/journal/000000000000.jsonl", late)
+    assert stored(place) == [0, 1, 2, 3]
+
+
+def test_what_a_killed_process_was_writing_may_arrive_when_another_has_gone_on(
+    s3: LoopbackS3, place: Place
+) -> None:
+    lines = [json.dumps(event(number)).encode() + b"\n" for number in range(4)]
+    Segments(place / "journal").append(lines[0])
+    other = Segments(place / "journal")
+    assert other.read() == lines[0]
+    other.append(lines[1])
+    s3.put("job/journal/000000000000.jsonl", lines[0] + lines[3])
+    assert stored(place) == [0, 1]
+    other.append(lines[2])
+    assert stored(place) == [0, 1, 2]
+
+
 def test_a_missing_segment_is_named(place: Place) -> None:
     folder = place / "journal"
     folder.write_bytes("000000000000.jsonl", b'{"event": 1}\n')
