@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -97,9 +98,10 @@ def follow(
             now = cluster.job(job.id)
             rest = cluster.log(job.id) if now.has_ended else ""
         except UnknownJobError:
+            folder = shlex.quote(job.folder)  # a shell would make another home of its ~
             raise ClusterError(
                 f"{cluster.url}: no longer knows {job.id}; its head was probably started anew, "
-                f"and the job was cut off. Go on with: ntm-ray resume {job.folder} --address "
+                f"and the job was cut off. Go on with: ntm-ray resume {folder} --address "
                 f"{cluster.url}"
             ) from None
         except (LostConnectionError, ClusterError):
