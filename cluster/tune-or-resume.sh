@@ -13,32 +13,33 @@ set -euo pipefail
 : "${NTM_RAY_STORAGE:?a folder or a URI that all nodes see}"
 : "${NTM_RAY_NAME:?the name of the job folder}"
 address=(--address "${NTM_RAY_ADDRESS:-auto}")
-folder="${NTM_RAY_STORAGE%/}/$NTM_RAY_NAME"
 
-# 0: the job folder is there. 3: it is not. Anything else: the storage does not answer.
-folder_exists() {
-    python - "$folder/job.yaml" << 'END'
+# Says where the job folder is. 0: it has a job. 3: it has none. Anything else: the storage was asked in
+# vain, for as long as it may take to come back.
+find_folder() {
+    python - "$NTM_RAY_STORAGE" "$NTM_RAY_NAME" << 'END'
 import sys
-from pathlib import Path
 
-from pyarrow.fs import FileSystem, FileType
+from ntm_ray.errors import NtmRayError
+from ntm_ray.tuning.storage import Place
 
-place = sys.argv[1]
-filesystem, path = FileSystem.from_uri(place if "://" in place else str(Path(place).absolute()))
-sys.exit(3 if filesystem.get_file_info(path).type is FileType.NotFound else 0)
+storage, name = sys.argv[1:]
+try:
+    folder = Place.at(storage) / name
+    print(folder)
+    sys.exit(0 if "job.yaml" in folder.names() else 3)
+except NtmRayError as error:
+    sys.exit(f"tune-or-resume: {error}")
 END
 }
 
 found=0
-folder_exists || found=$?
+folder=$(find_folder) || found=$?
 case $found in
     0) exec ntm-ray tune --resume "$folder" "${address[@]}" ;;
     3)
         exec ntm-ray tune "$NTM_RAY_JOB" --storage "$NTM_RAY_STORAGE" --name "$NTM_RAY_NAME" \
             "${address[@]}" "$@"
         ;;
-    *)
-        echo "$NTM_RAY_STORAGE cannot be read: it must be mounted, and this account allowed to" >&2
-        exit 2
-        ;;
+    *) exit 2 ;;
 esac

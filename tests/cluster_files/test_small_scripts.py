@@ -7,10 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster_files.shipped import CLUSTER
+from ntm_ray.tuning.storage import Place
+from tests.cluster_files.shipped import CLUSTER, ROOT
+from tests.loopback_s3 import ENVIRONMENT, LoopbackS3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def program(folder: Path, name: str, text: str) -> None:
@@ -23,7 +29,8 @@ def program(folder: Path, name: str, text: str) -> None:
 def tune_or_resume(folder: Path, storage: str, *options: str) -> subprocess.CompletedProcess[str]:
     """The script, with an `ntm-ray` that says what it was asked."""
     program(folder, "ntm-ray", 'printf "<%s>" "$@"')
-    environment = {
+    environment = ENVIRONMENT | {
+        "PYTHONPATH": str(ROOT),
         "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "NTM_RAY_JOB": "my job.yaml",
         "NTM_RAY_STORAGE": storage,
@@ -38,27 +45,40 @@ def tune_or_resume(folder: Path, storage: str, *options: str) -> subprocess.Comp
     )
 
 
-@pytest.mark.parametrize("as_uri", [False, True])
+@pytest.fixture(params=["path", "file", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A storage of each kind, with nothing in it."""
+    if request.param == "s3":
+        s3 = LoopbackS3()
+        yield s3.uri("runs")
+        s3.stop()
+    else:
+        place = tmp_path / "store"
+        yield str(place) if request.param == "path" else place.as_uri()
+
+
 def test_a_job_begins_where_there_is_no_folder_and_goes_on_where_there_is(
-    tmp_path: Path, as_uri: bool
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = (tmp_path / "store").as_uri() if as_uri else str(tmp_path / "store")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     done = tune_or_resume(tmp_path, storage, "--trials", "3")
     assert done.returncode == 0, done.stderr
     beginning = f"<my job.yaml><--storage><{storage}><--name><first><--address><auto>"
     assert done.stdout == f"<tune>{beginning}<--trials><3>"
 
-    (tmp_path / "store" / "first").mkdir(parents=True)
-    (tmp_path / "store" / "first" / "job.yaml").touch()
+    folder = Place.at(storage) / "first"
+    folder.write_bytes("job.yaml", b"corpus: synthetic")
     done = tune_or_resume(tmp_path, storage, "--trials", "3")
-    assert done.stdout == f"<tune><--resume><{storage}/first><--address><auto>"
+    assert done.stdout == f"<tune><--resume><{folder}><--address><auto>"
 
 
-def test_a_storage_that_does_not_answer_is_no_reason_to_begin_again(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_read_is_no_reason_to_begin_again(tmp_path: Path) -> None:
     done = tune_or_resume(tmp_path, "nonsense://bucket")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("nonsense://bucket cannot be read")
+    assert done.stderr.startswith("tune-or-resume: nonsense://bucket")
+    assert done.stderr.count("\n") == 1
 
 
 def idle_watch(folder: Path, role: str) -> subprocess.Popen[bytes]:
