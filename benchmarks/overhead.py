@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning import Progress
+    from ntm_ray.tuning.storage import Place
 
 SLOTS = 2
 EPOCHS = 3
@@ -86,7 +87,7 @@ class Meter:
 
     readings: list[tuple[int, float, float, float]] = field(default_factory=list)
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Do nothing."""
 
     def update(self, progress: Progress) -> None:

@@ -32,6 +32,10 @@ class SearchSpaceError(NtmRayError):
     """A search space cannot be read, or a parameter of it is not valid."""
 
 
+class StorageError(NtmRayError):
+    """Shared storage cannot be used as named, or not any more; names the URI and what to do."""
+
+
 class JobError(NtmRayError):
     """A tuning job cannot be started, resumed or finished as asked."""
 

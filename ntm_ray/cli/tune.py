@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from ntm_ray.cli.options import (
     given,
     parse_settings,
 )
-from ntm_ray.errors import JobError
+from ntm_ray.errors import JobError, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +116,7 @@ def tune_command(
     max_words: MaxWords = None,
     validation_fraction: ValidationFraction = None,
     resume: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FOLDER", help="Go on with the job of this folder.", show_default=False
         ),
@@ -187,14 +188,14 @@ def _run(job: TuningJob, console: Console, address: str | None) -> tuple[TuningR
     return job.run(LiveProgress(console), address=address), job
 
 
-def _resume(folder: Path, console: Console, address: str | None) -> tuple[TuningResult, TuningJob]:
+def _resume(folder: str, console: Console, address: str | None) -> tuple[TuningResult, TuningJob]:
     from ntm_ray.report import LiveProgress
     from ntm_ray.tuning import TuningJob
 
     _say_where(console, address)
     console.print(f"Going on with {folder} ...", soft_wrap=True)
     result = TuningJob.resume(folder, LiveProgress(console), address=address)
-    return result, TuningJob.read(folder / "job.yaml")
+    return result, result.job
 
 
 def _say_where(console: Console, address: str | None) -> None:
@@ -222,6 +223,10 @@ def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: 
         tuned = [p.name for p in job.free_space.parameters if p.is_active(best)]
         print_result(console, result, tuned, topics)
     try:
-        write_html_report(result, topics, result.folder / "report.html", warnings=warnings)
-    except OSError as error:
-        print_warnings(console, [f"report.html could not be written: {error.strerror}"])
+        with tempfile.TemporaryDirectory() as beside:
+            page = Path(beside, "report.html")
+            write_html_report(result, topics, page, warnings=warnings)
+            result.place.write_bytes(page.name, page.read_bytes())
+    except (OSError, StorageError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        print_warnings(console, [f"report.html could not be written: {reason}"])

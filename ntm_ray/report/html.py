@@ -24,14 +24,14 @@ from ntm_ray.report.plots import (
     status_words,
 )
 from ntm_ray.report.wording import count, duration, value
-from ntm_ray.tuning import OBJECTIVE, TuningJob
+from ntm_ray.tuning import OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ntm_ray.report.plots import Row
-    from ntm_ray.tuning import TuningResult
+    from ntm_ray.tuning import TuningJob, TuningResult
     from ntm_ray.tuning.space import Parameter
 
 
@@ -41,17 +41,16 @@ def write_html_report(
     """Write a page about a tuning job that needs no other file and no network.
 
     Args:
-        result: What the job found; its folder holds the job file.
+        result: What the job found.
         topics: The best model's topics, as words.
         path: The file to write. It is replaced at once, by the whole page: about 5 MB, nearly
             all of it plotly.js.
         warnings: What must be said of the best model, a sentence each.
 
     Raises:
-        JobError: If the job file in the result's folder cannot be read.
         OSError: If the file cannot be written.
     """
-    page = _page(result, TuningJob.read(result.folder / "job.yaml"), topics, warnings)
+    page = _page(result, result.job, topics, warnings)
     with replacing(path) as file:
         file.write(page.encode())
 
@@ -68,11 +67,13 @@ def _page(
         plot_div(panel(result, trials, parameters, losses), PANEL + name, f"<h3>{name}</h3>")
         for name, parameters in searched.items()
     ]
+    if (faults := result.faults.in_words()) is not None:
+        warnings = [f"What went wrong on the way, and was made good: {faults}.", *warnings]
     if result.interrupted:
         warnings = ["The job was stopped before all of its trials were carried out.", *warnings]
     return Template(_PAGE).substitute(
         plotly=get_plotlyjs(),
-        name=escape(result.folder.name),
+        name=escape(result.place.name),
         job=escape(_job_line(result, job)),
         warnings="".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings),
         headline=_headline(result),

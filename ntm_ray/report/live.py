@@ -15,12 +15,11 @@ from ntm_ray.report.wording import clock, configuration, count
 from ntm_ray.tuning import Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning import Progress, TuningJob
+    from ntm_ray.tuning.storage import Place
 
 # Without a terminal, a line this often at most: logs are read afterwards.
 PLAIN_SECONDS = 5.0
@@ -31,6 +30,9 @@ _STYLES = {
     Status.FAILED: "red",
 }
 _WORDS = {status: str(status).replace("_", " ") for status in _STYLES}
+
+_WAITING_AFTER = 15.0
+"""Seconds after which a job without a slot says what it waits for."""
 
 _COMPILING = "the first training on a machine compiles, once"
 _COMPILING_AFTER = 12.0
@@ -51,7 +53,7 @@ class LiveProgress:
         self._stopping = False
         self._last_line = 0.0
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Say what is tuned on what, and begin the display."""
         out = self._console.print
         out(describe_corpus(corpus), soft_wrap=not self._console.is_terminal)
@@ -107,6 +109,8 @@ class LiveProgress:
             f"{progress.running} running{', ' + counts if counts else ''}; "
             f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
+        if (waiting := _waiting(progress)) is not None:
+            line += f"; {waiting}"
         if _seems_to_compile(progress):
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
@@ -117,7 +121,8 @@ class LiveProgress:
     def _display(self) -> RenderableType:
         progress = self._progress
         if progress is None or not (progress.running or progress.ended):
-            return Text("Starting Ray ...", style="dim")
+            waiting = _waiting(progress) if progress is not None else None
+            return Text(waiting or "Starting Ray ...", style="dim")
         head = Table.grid(padding=(0, 1))
         head.add_row(
             ProgressBar(total=progress.trials, completed=progress.ended, width=28),
@@ -161,6 +166,12 @@ def describe_corpus(corpus: Corpus) -> str:
     if left_out:
         line += f"; {count(left_out, 'document')} without a known word left out"
     return line
+
+
+def _waiting(progress: Progress) -> str | None:
+    if progress.waits_for is None or progress.seconds < _WAITING_AFTER:
+        return None
+    return f"no node has {progress.waits_for} to spare yet, which a trial needs; waiting"
 
 
 def _seems_to_compile(progress: Progress) -> bool:

@@ -58,15 +58,17 @@ def print_result(
         f"{count(budget, 'trial')}: {outcomes}; {count(result.epochs_spent, 'epoch')} spent "
         f"in {duration(result.wall_seconds)}"
     )
+    if (faults := result.faults.in_words()) is not None:
+        console.print(f"What went wrong on the way, and was made good: {faults}")
     written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
-    console.print(f"Written to {result.folder}:", soft_wrap=True)
+    console.print(f"Written to {result.place}:", soft_wrap=True)
     console.print(f"  {written}")
     if result.interrupted:
         console.print(Text("Stopped before all trials were carried out. Go on with:", "yellow"))
-        print_command(console, ["tune", "--resume", str(result.folder)])
+        print_command(console, ["tune", "--resume", result.place.uri])
     else:
         console.print("Next, more words of each topic:")
-        print_command(console, ["topics", str(best.folder), "--words", "20"])
+        print_command(console, ["topics", best.place.uri, "--words", "20"])
 
 
 def print_losses(

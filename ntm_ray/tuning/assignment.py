@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ntm_ray.tuning.storage import Place
     from ntm_ray.tuning.trial_record import EpochRow
 
 
@@ -23,17 +22,18 @@ class TrialSetting:
         threads: CPU threads to compute with.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: See `Training`.
-        models: The folder in which a trial saves its best model, as a folder of its own name.
-        states: The folder in which a trial that may be paused saves what it would go on from, as
-            `<trial>/<epoch>`.
+        checkpoint_seconds: How often a trial saves its state, in seconds of training.
+        models: Where a trial saves its best models, each as `<trial>/<epoch>`.
+        states: Where a trial that may be paused saves what it would go on from, in the same way.
     """
 
     rungs: frozenset[int]
     threads: int
     device: str
     precision: str
-    models: Path
-    states: Path
+    checkpoint_seconds: float
+    models: Place
+    states: Place
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Assignment:
     seed: int
     save_below: float
     keep_states: bool
-    state: Path | None
+    state: Place | None
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,13 @@ class Report:
         rows: Its newest epochs, in order.
         stop_reason: Why it has ended, if it has: `epochs`, `early_stopping` or `diverged`.
         saved_epoch: The epoch whose model is saved, if any is.
+        state_epoch: The epoch whose state was the last to be saved in this process.
+        memory: Bytes that it took of the device at most, where that can be told, at its end.
     """
 
     trial: str
     rows: list[EpochRow]
     stop_reason: str | None
     saved_epoch: int | None
+    state_epoch: int | None = None
+    memory: int | None = None

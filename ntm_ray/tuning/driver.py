@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntm_ray.corpus import CORPORA, Corpus, unigram_loss
-from ntm_ray.errors import InterruptedJobError, JobError, ModelFolderError, NtmRayError
+from ntm_ray.errors import (
+    InterruptedJobError,
+    JobError,
+    ModelFolderError,
+    NtmRayError,
+    StorageError,
+)
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
-from ntm_ray.tuning.job import TuningJob
-from ntm_ray.tuning.journal import Event, Journal
 from ntm_ray.tuning.progress import Nobody, Observer
 from ntm_ray.tuning.ray_connection import RayConnection, ray_for
 from ntm_ray.tuning.result import TuningResult
@@ -20,6 +24,9 @@ from ntm_ray.tuning.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ntm_ray.tuning.job import TuningJob
+    from ntm_ray.tuning.journal import Event, Journal
 
 
 def run_job(
@@ -36,28 +43,28 @@ def run_job(
         corpus = _read_corpus(job)
         if ray.is_cluster:
             ray.wait()  # a cluster that cannot be joined leaves no job folder behind
-        folder = JobFolder.create(job, corpus)
-        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
+        with JobFolder.create(job, corpus) as folder:
+            return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
 
 def resume_job(
-    path: Path,
+    where: str | Path,
     observer: Observer | None = None,
     address: str | None = None,
     objects: Mapping[str, object] | None = None,
 ) -> TuningResult:
     """Go on with a job; see `TuningJob.resume`, and `TuningJob.read` for the objects."""
-    folder = JobFolder.open(path)
-    job = TuningJob.read(folder.job_file, objects)
-    corpus = _read_corpus(job)
-    was = folder.corpus_description()
-    if corpus.fingerprint != was.get("fingerprint"):
-        raise JobError(
-            f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when the "
-            "job began; put it back, or begin a new job"
-        )
-    with ray_for(job, address) as ray:
-        return _carry_out(job, corpus, folder, observer or Nobody(), ray)
+    with JobFolder.open(where) as folder:
+        job = folder.read_job(objects)
+        corpus = _read_corpus(job)
+        was = folder.corpus_description()
+        if corpus.fingerprint != was.get("fingerprint"):
+            raise JobError(
+                f"{folder.corpus_file}: the corpus {job.corpus!s} is no longer what it was when "
+                "the job began; put it back, or begin a new job"
+            )
+        with ray_for(job, address) as ray:
+            return _carry_out(job, corpus, folder, observer or Nobody(), ray)
 
 
 def _is_there(job: TuningJob) -> bool:
@@ -94,22 +101,25 @@ def _carry_out(
 ) -> TuningResult:
     journal: Journal | None = None
     try:
-        journal = Journal(folder.journal_file)
+        journal = folder.open_journal()
         events = journal.read()
         begun = round(time.time(), 3)
         engine = Engine(job, journal.append)
         engine.resume(events)
         wall_seconds = _seconds_at_work(events)
         del events  # of a long job, they are as large as all that is known of it
-        if engine.best is not None and folder.trial_model(engine.best.name).exists():
-            # A process that was killed may have left best/ missing, or ahead of the journal.
-            folder.keep_as_best(engine.best.name)
-        session = Session(engine, folder, corpus.feature_dim, observer)
+        if engine.best is not None and engine.best.saved is not None:
+            kept = engine.best.name, engine.best.saved["epoch"]
+            if folder.trial_model(*kept).exists():
+                # A process that was killed may have left best/ missing, or ahead of the journal.
+                folder.keep_as_best(*kept)
+        session = Session(engine, folder, corpus.feature_dim, observer, journal.sync)
         if not engine.is_finished:
             journal.append({"event": "session", "time": begun})
             _run_trials(session, job, corpus, folder, observer, ray)
             ended = round(time.time(), 3)
             journal.append({"event": "end", "time": ended})
+            journal.sync()
             wall_seconds += ended - begun
         session.write_tables()
         if engine.is_finished:
@@ -121,16 +131,16 @@ def _carry_out(
         result = TuningResult.of(
             engine,
             NTM.load(folder.best),
-            folder=folder.path,
+            place=folder.place,
             unigram=unigram_loss(corpus.train, corpus.validation),
             wall_seconds=wall_seconds,
         )
         folder.write(folder.result_file, json.dumps(result.to_json_dict(), indent=2) + "\n")
-    except (OSError, ModelFolderError) as error:
+    except (OSError, ModelFolderError, StorageError) as error:
         reason = str(error) if isinstance(error, NtmRayError) else error.strerror or error
         raise JobError(
-            f"{folder.path}: {reason}; what is finished is kept, and "
-            f"`ntm-ray tune --resume {folder.path}` goes on once that is mended"
+            f"{folder.place}: {reason}; what is finished is kept, and "
+            f"`ntm-ray tune --resume {folder.place}` goes on once that is mended"
         ) from error
     finally:
         if journal is not None:
@@ -146,7 +156,7 @@ def _run_trials(
     observer: Observer,
     ray: RayConnection,
 ) -> None:
-    observer.started(job, corpus, folder.path)
+    observer.started(job, corpus, folder.place)
     try:
         ray.log_to(folder.log)
         ray.start()
@@ -166,16 +176,16 @@ def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:
     errors = [trial.error for trial in trials if trial.error]
     if errors:
         return JobError(
-            f"{folder.path}: no trial has a model; the first that failed says: {errors[0]}"
+            f"{folder.place}: no trial has a model; the first that failed says: {errors[0]}"
         )
     if engine.is_finished:
         return JobError(
-            f"{folder.path}: all {len(trials)} trials diverged; "
+            f"{folder.place}: all {len(trials)} trials diverged; "
             "try a search space with smaller learning rates, or --set clip_gradient=1"
         )
     return InterruptedJobError(
-        f"{folder.path}: stopped before a trial had reached its first rung; "
-        f"`ntm-ray tune --resume {folder.path}` goes on"
+        f"{folder.place}: stopped before a trial had reached its first rung; "
+        f"`ntm-ray tune --resume {folder.place}` goes on"
     )
 
 

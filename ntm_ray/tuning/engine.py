@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntm_ray.errors import JobError
+from ntm_ray.tuning.faults import FaultKind, FaultLog
 from ntm_ray.tuning.schedulers import Decision, Leg, Scheduler, create_scheduler
 from ntm_ray.tuning.search import (
     Exhausted,
@@ -27,7 +28,7 @@ from ntm_ray.tuning.search import (
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, EpochRow, Status, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.journal import Event
@@ -47,9 +48,11 @@ class Engine:
     Attributes:
         job: What is searched, and how.
         trials: All trials by name, the yardstick too.
+        best: The trial of the search whose saved model has the least `validation:total_loss`.
         counts: How many trials of the search are in each status.
         epochs_spent: Epochs trained by the trials of the search.
         epochs_saved: Epochs of their budget that trials which have ended did not train.
+        faults: What went wrong around trials and was made good.
     """
 
     def __init__(self, job: TuningJob, write: Callable[[Event], None]) -> None:
@@ -64,6 +67,7 @@ class Engine:
         self.counts: Counter[Status] = Counter()
         self.epochs_spent = 0
         self.epochs_saved = 0
+        self.faults = FaultLog()
         self.algorithm: SearchAlgorithm = create_search_algorithm(
             job.search, job.free_space, job.seed
         )
@@ -79,7 +83,7 @@ class Engine:
         self._paused: dict[str, Trial] = {}
         self._nothing_left_to_propose = False
         self._to_restart: deque[str] = deque()
-        self._best: Trial | None = None
+        self.best: Trial | None = None
 
     # What there is to know
 
@@ -92,11 +96,6 @@ class Engine:
     def ended(self) -> int:
         """How many trials of the search train no further."""
         return len(self._searched) - self.counts[Status.RUNNING] - self.counts[Status.PAUSED]
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial of the search whose saved model has the least `validation:total_loss`."""
-        return self._best
 
     @property
     def exhausted(self) -> bool:
@@ -118,10 +117,7 @@ class Engine:
         return bool(self._to_restart) or not self.exhausted
 
     def hyperparameters(self, trial: Trial) -> dict[str, Any]:
-        """What a trial trains with, but for `feature_dim`: what is fixed, and what was drawn.
-
-        The yardstick trial takes nothing from the job but how much is to be learnt, and how long.
-        """
+        """What a trial trains with, but for `feature_dim`; little of the job's, if a yardstick."""
         fixed = self.job.hyperparameters
         if trial.name == DEFAULTS_TRIAL:
             fixed = {name: fixed[name] for name in _SHARED_WITH_DEFAULTS if name in fixed}
@@ -136,8 +132,10 @@ class Engine:
             A trial, which begins at its `goes_on_from`; None if there is none at present, and,
             unless `has_more`, none later.
         """
-        if self._to_restart:
-            return self.trials[self._to_restart.popleft()]
+        while self._to_restart:
+            cut_short = self.trials[self._to_restart.popleft()]
+            if cut_short.status is Status.RUNNING:
+                return cut_short
         if DEFAULTS_TRIAL not in self.trials:
             return self._new(DEFAULTS_TRIAL, self.job.default_configuration, self.job.seed)
         if (
@@ -189,6 +187,7 @@ class Engine:
         *,
         stop_reason: str | None = None,
         saved_epoch: int | None = None,
+        state_epoch: int | None = None,
     ) -> Decision:
         """Take in the epochs that a trial has trained since its last report.
 
@@ -199,6 +198,7 @@ class Engine:
             stop_reason: Why the trial itself has ended, if it has: `epochs`, `early_stopping` or
                 `diverged`.
             saved_epoch: The epoch whose model is saved, if any is.
+            state_epoch: The epoch whose state is saved, if any is.
 
         Returns:
             Whether the trial goes on; paused or stopped, it gives up its slot.
@@ -209,12 +209,30 @@ class Engine:
         new = [row for row in rows if row["epoch"] > trial.epochs]
         event: Event = {"event": "report", "trial": name, "epochs": new}
         event |= {"stop_reason": stop_reason, "saved_epoch": saved_epoch}
+        if state_epoch is not None:
+            event["state_epoch"] = state_epoch
+        if len(new) < len(rows):
+            event["repeated"] = len(rows) - len(new)
         return self._take_in(self._record(event))
 
     def fail(self, name: str, error: str) -> None:
         """Take note that a trial cannot be carried out."""
         if self.trials[name].status is Status.RUNNING:
             self._give_up(self._record({"event": "failed", "trial": name, "error": error}))
+
+    def restart(self, name: str | None, kind: FaultKind, **details: str | None) -> None:
+        """Take note of a fault; the trial that it cut short, if any, is carried out next.
+
+        The details are those of `Fault`: the `node`, and what was `said`.
+        """
+        event = {"event": "fault", "kind": str(kind), "trial": name, "node": None, "said": None}
+        self.faults.note(self._record(event | details))
+        if name is not None:
+            self.requeue([name])
+
+    def requeue(self, names: Iterable[str]) -> None:
+        """Have trials carried out by whoever asks next, from their last checkpoints."""
+        self._to_restart.extend(name for name in names if name not in self._to_restart)
 
     def resume(self, events: list[Event]) -> None:
         """Take the steps of an earlier session again; trials cut half-way will be restarted.
@@ -229,6 +247,9 @@ class Engine:
             "failed": self._give_up,
             "exhausted": self._exhaust,
             "let_go": self._let_go,
+            "fault": self.faults.note,
+            "session": self.faults.driver_begins,
+            "end": self.faults.driver_ends,
         }
         for number, event in enumerate(events, start=1):
             if step := steps.get(event["event"]):
@@ -240,9 +261,9 @@ class Engine:
                         f"{event.get('trial')!r}, does not belong to this job; put job.yaml back "
                         "as it was"
                     ) from None
-        self._to_restart.extend(
-            trial.name for trial in self.trials.values() if trial.status is Status.RUNNING
-        )
+        if events:
+            self.faults.driver_begins(events[-1])
+        self.requeue(t.name for t in self.trials.values() if t.status is Status.RUNNING)
 
     # How it happens, the first time and again
 
@@ -278,6 +299,7 @@ class Engine:
         trial.curve = source.curve[: trial.epochs]
         trial.configuration = event["configuration"] or trial.configuration
         trial.legs += 1
+        trial.checkpoint = None
         self._become(trial, Status.RUNNING)
         return True
 
@@ -298,6 +320,8 @@ class Engine:
         trial = self.trials[event["trial"]]
         competes = trial.name != DEFAULTS_TRIAL
         trial.curve += event["epochs"]
+        trial.checkpoint = event.get("state_epoch", trial.checkpoint)
+        self.faults.epochs_repeated += event.get("repeated", 0)
         trial.seconds += sum(row["seconds"] for row in event["epochs"])
         self.epochs_spent += len(event["epochs"]) * competes
         diverged = event["stop_reason"] == "diverged"
@@ -306,8 +330,8 @@ class Engine:
             # A restarted trial begins again with worse models than it had saved before.
             if saved[OBJECTIVE] < trial.saved_loss:
                 trial.saved, trial.saved_configuration = saved, trial.configuration
-            if competes and (self._best is None or trial.saved_loss < self._best.saved_loss):
-                self._best = trial
+            if competes and (self.best is None or trial.saved_loss < self.best.saved_loss):
+                self.best = trial
         for row in event["epochs"]:
             if competes and row["epoch"] in self.scheduler.rungs:
                 # The loss of training alone can diverge, with a finite one of validation.
@@ -338,6 +362,7 @@ class Engine:
         # It goes on from the state of this epoch; what was trained beyond it comes again.
         self.epochs_spent -= trial.epochs - epoch
         del trial.curve[epoch:]
+        trial.checkpoint = None
         self._become(trial, Status.PAUSED)
 
     def _become(self, trial: Trial, status: Status) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ntm_ray.corpus import Corpus
-from ntm_ray.corpus.atomic import replacing, replacing_folder
+from ntm_ray.corpus.atomic import replacing
 from ntm_ray.errors import JobError
+from ntm_ray.tuning.journal import Journal
+from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     import pyarrow as pa
 
@@ -33,6 +36,22 @@ class JobFolder:
     """
 
     path: Path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of the folder."""
+
+    @property
+    def place(self) -> Place:
+        """Where the job is kept."""
+        return Place(self.path)
 
     @property
     def job_file(self) -> Path:
@@ -75,14 +94,14 @@ class JobFolder:
         return self.path / "ray"
 
     @property
-    def models(self) -> Path:
+    def models(self) -> Place:
         """Where trials put their best models until it is known who wins."""
-        return self.ray / "models"
+        return Place(self.ray / "models")
 
     @property
-    def states(self) -> Path:
+    def states(self) -> Place:
         """Where trials put what they go on from after a pause."""
-        return self.ray / "states"
+        return Place(self.ray / "states")
 
     @property
     def log(self) -> Path:
@@ -96,8 +115,9 @@ class JobFolder:
         Raises:
             JobError: If the folder exists already or cannot be made.
         """
-        name = job.name or _new_name(job.storage, corpus.name)
-        path = job.storage.absolute() / name
+        storage = Place.at(job.storage)
+        name = job.name or _new_name(storage, corpus.name)
+        path = storage.path / name
         folder = cls(path)
         if folder.job_file.exists():
             raise JobError(
@@ -109,7 +129,7 @@ class JobFolder:
             job = job.model_copy(update={"corpus": corpus.source})
         try:
             path.mkdir(parents=True)
-            folder.models.mkdir(parents=True)
+            folder.ray.mkdir()
             if isinstance(job.corpus, Corpus):
                 corpus.save(path / "corpus.npz")
             description = json.dumps(corpus.describe(), indent=2) + "\n"
@@ -122,17 +142,31 @@ class JobFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> JobFolder:
-        """Take the folder of a job that was begun before.
+    def open(cls, where: str | Path) -> JobFolder:
+        """Take the folder of a job that was begun before, by its path or URI.
 
         Raises:
             JobError: If it is not one.
         """
-        folder = cls(path.absolute())
+        folder = cls(Place.at(where).path)
         for file in (folder.job_file, folder.corpus_file):
             if not file.is_file():
-                raise JobError(f"{path}: not a job folder, {file.name} is missing")
+                raise JobError(f"{where}: not a job folder, {file.name} is missing")
         return folder
+
+    def read_job(self, objects: Mapping[str, object] | None = None) -> TuningJob:
+        """Read the job; see `TuningJob.read`."""
+        from ntm_ray.tuning.job import TuningJob  # which offers to run it, and so needs this
+
+        return TuningJob.read(self.job_file, objects)
+
+    def open_journal(self) -> Journal:
+        """Take hold of the journal.
+
+        Raises:
+            JobError: If another process holds it.
+        """
+        return Journal(self.journal_file)
 
     def corpus_description(self) -> dict[str, Any]:
         """Return the content of `corpus.json`.
@@ -159,44 +193,49 @@ class JobFolder:
         with replacing(path) as file:
             file.write(text.encode())
 
-    def trial_model(self, trial: str) -> Path:
-        """Where a trial puts its best model."""
-        return self.models / trial
+    def trial_model(self, trial: str, epoch: int) -> Place:
+        """Where a trial puts its model of an epoch."""
+        return self.models / trial / str(epoch)
 
-    def trial_state(self, trial: str, epoch: int) -> Path:
+    def trial_state(self, trial: str, epoch: int) -> Place:
         """Where a trial puts its state of an epoch."""
         return self.states / trial / str(epoch)
 
-    def keep_as_best(self, trial: str) -> None:
+    def keep_as_best(self, trial: str, epoch: int) -> None:
         """Make a trial's saved model the content of `best/`, all at once."""
-        with replacing_folder(self.best) as new:
-            for file in self.trial_model(trial).iterdir():
-                try:
-                    os.link(file, new / file.name)
-                except OSError:  # not every file system has links
-                    shutil.copyfile(file, new / file.name)
+        self.trial_model(trial, epoch).get_folder(self.best)
 
-    def drop_model(self, trial: str) -> None:
-        """Remove the model of a trial that is out of the race."""
-        shutil.rmtree(self.trial_model(trial), ignore_errors=True)
+    def drop_model(self, trial: str, but: int | None = None) -> None:
+        """Remove the models of a trial, all of them or those of epochs before `but`.
+
+        Later ones stay: the trial may have saved one that nobody has heard of yet.
+        """
+        models = self.models / trial
+        if but is None:
+            models.delete()
+            return
+        for epoch in models.names():
+            if epoch.isdigit() and int(epoch) < but:
+                (models / epoch).delete()
 
     def drop_states(self, trial: str, but: int | None = None) -> None:
         """Remove the states of a trial, all or those of other epochs than `but`."""
-        for state in self.states.joinpath(trial).glob("*"):
-            if state.name != str(but):
-                shutil.rmtree(state, ignore_errors=True)
+        states = self.states / trial
+        for epoch in states.names():
+            if epoch != str(but):
+                (states / epoch).delete()
 
     def drop_state(self, trial: str, epoch: int) -> None:
         """Remove the state of one epoch of a trial, if it is there."""
-        shutil.rmtree(self.trial_state(trial, epoch), ignore_errors=True)
+        self.trial_state(trial, epoch).delete()
 
     def drop_all_trials(self) -> None:
         """Remove models and states of single trials: the job is done."""
-        for folder in (self.models, self.states):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.models.delete()
+        self.states.delete()
 
 
-def _new_name(storage: Path, corpus: str) -> str:
+def _new_name(storage: Place, corpus: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", corpus).strip("-.") or "corpus"
     stem = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
     name, number = stem, 1

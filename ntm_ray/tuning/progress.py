@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ntm_ray.tuning.trial_record import OUTCOMES, Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.job import TuningJob
+    from ntm_ray.tuning.storage import Place
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Progress:
         epochs_spent: Epochs trained by the trials of the search so far.
         epochs_saved: Epochs that the trials which have ended did not train of their budget.
         best_trial: Name, `best_loss` (nats a word) and `best_configuration` of the best so far.
+        waits_for: What a trial needs, where no slot has been found for one yet.
         seconds: Since this session began; `seconds_left`: an estimate, once a trial has ended.
     """
 
@@ -40,6 +40,7 @@ class Progress:
     seconds: float
     seconds_left: float | None
     paused: int = 0
+    waits_for: str | None = None
 
     @property
     def ended(self) -> int:
@@ -47,7 +48,9 @@ class Progress:
         return sum(self.outcomes.values())
 
     @classmethod
-    def of(cls, engine: Engine, seconds: float, ended_before: int) -> Progress:
+    def of(
+        cls, engine: Engine, seconds: float, ended_before: int, waits_for: str | None = None
+    ) -> Progress:
         """Look at an engine `seconds` into a session that began with `ended_before` ended."""
         here = engine.ended - ended_before
         left = engine.job.trials - engine.ended
@@ -56,6 +59,7 @@ class Progress:
         return cls(
             trials=engine.job.trials,
             running=engine.counts[Status.RUNNING],
+            waits_for=waits_for,
             paused=engine.counts[Status.PAUSED],
             outcomes=outcomes,
             epochs_spent=engine.epochs_spent,
@@ -71,7 +75,7 @@ class Progress:
 class Observer(Protocol):
     """Somebody who is told how a job comes along; from one thread, and often: be quick."""
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """The corpus is read, the job folder is there, Ray is about to start."""
 
     def update(self, progress: Progress) -> None:
@@ -87,7 +91,7 @@ class Observer(Protocol):
 class Nobody:
     """An observer that tells nobody."""
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Do nothing."""
 
     def update(self, progress: Progress) -> None:

@@ -12,36 +12,28 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.execution.class_cache import _ActorClassCache
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import Stopper
 
-from ntm_ray.errors import JobError, ModelFolderError, NtmRayError
+from ntm_ray.errors import JobError, NtmRayError
+from ntm_ray.tuning.assigner import MAX_FAILURES, Assigner
 from ntm_ray.tuning.assignment import TrialSetting
-from ntm_ray.tuning.schedulers import Decision
-from ntm_ray.tuning.slot import FAULT, REPORT, Slot
+from ntm_ray.tuning.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ntm_ray.corpus import Corpus
-    from ntm_ray.tuning.assignment import Assignment, Report
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
 
-# A trial is begun again this often after its process died; a fault of the configuration itself
-# shows as divergence, not as a dead process.
-MAX_FAILURES = 2
 TRIALS_A_GPU = 4
 """How many trials share a GPU of a cluster unless `gpus_per_trial` says otherwise."""
 
@@ -75,24 +67,46 @@ def run_trials(
         threads=job.threads,
         device=job.device,
         precision=job.precision,
+        checkpoint_seconds=job.checkpoint_seconds,
         models=folder.models,
         states=folder.states,
     )
-    assigner = _Assigner(session, ray.put(corpus), setting, interrupted)
-    # On a cluster there is a slot for each trial that could run; those for which there is no room
-    # wait for other trials to end and for nodes to join.
-    slots = job.trials + 1 - engine.ended
-    for limit in (job.max_concurrent, None if is_cluster else job.slots):
-        slots = min(slots, limit or slots)
+    assigner = Assigner(session, corpus, setting, interrupted)
+    resources = _resources(job, is_cluster=is_cluster)
+    idle_rounds = 0
+    while not (engine.is_finished or interrupted.is_set()):
+        before = engine.epochs_spent, engine.ended
+        slots = _slots(job, engine, is_cluster=is_cluster)
+        watch = _Watch(session, assigner, resources if is_cluster else None)
+        _run_slots(session, folder, assigner, watch, resources, slots, interrupted)
+        # A slot whose process dies while it starts is given up by Ray Tune, and its trial with it.
+        assigner.start_again()
+        idle_rounds = idle_rounds + 1 if before == (engine.epochs_spent, engine.ended) else 0
+        if idle_rounds > MAX_FAILURES:
+            raise JobError(f"the processes that train do not start; {folder.log} says more")
+
+
+def _run_slots(
+    session: Session,
+    folder: JobFolder,
+    assigner: Assigner,
+    watch: _Watch,
+    resources: tune.PlacementGroupFactory,
+    slots: int,
+    interrupted: threading.Event,
+) -> None:
+    """Have Ray Tune start slots and keep them alive until there is nothing left to do."""
+    engine = session.engine
     try:
         with _actors_of(Slot):
             tune.run(
-                tune.with_resources(_SlotForTune, _resources(job, is_cluster=is_cluster)),
+                tune.with_resources(_SlotForTune, resources),
                 name="tune",
+                config={"device": engine.job.device},
                 storage_path=str(folder.ray),
                 num_samples=slots,
                 scheduler=assigner,
-                callbacks=[_Watch(session, assigner)],
+                callbacks=[watch],
                 stop=_NothingLeft(engine, interrupted),
                 max_failures=-1,  # counted for each of our trials instead, by `process_died`
                 raise_on_failed_trial=False,
@@ -104,6 +118,18 @@ def run_trials(
         if (cause := _cause(error)) is None:
             raise
         raise cause from None
+
+
+def _slots(job: TuningJob, engine: Engine, *, is_cluster: bool) -> int:
+    """How many slots there are at most.
+
+    On a cluster there is one for each trial that could run; those for which there is no room wait
+    for other trials to end and for nodes to join.
+    """
+    slots = job.trials + 1 - engine.ended
+    for limit in (job.max_concurrent, None if is_cluster else job.slots):
+        slots = min(slots, limit or slots)
+    return slots
 
 
 class _SlotForTune(Slot, tune.Trainable):  # type: ignore[misc]  # it asks for less
@@ -195,106 +221,30 @@ def _gpus_per_slot(job: TuningJob, *, is_cluster: bool) -> float:
     return share
 
 
-@dataclass
-class _Slot:
-    """What a slot is at, as the driver knows it.
-
-    Attributes:
-        trial: The trial that it was assigned last, until that has ended or paused.
-        failures_before: How often its process had died before it was assigned that trial.
-        starts: How often its process has been started since its last result.
-        is_new: Whether its process has not been given the corpus yet.
-    """
-
-    trial: str | None = None
-    failures_before: int = 0
-    starts: int = 0
-    is_new: bool = True
-
-
-class _Assigner(FIFOScheduler):
-    """Hands the reports of slots to the session, and the session's trials to slots."""
+class _Watch(tune.Callback):
+    """Looks in on Ray Tune's loop: to show progress, and to hear of processes that died."""
 
     def __init__(
         self,
         session: Session,
-        corpus: ray.ObjectRef[Corpus],
-        setting: TrialSetting,
-        interrupted: threading.Event,
+        assigner: Assigner,
+        resources: tune.PlacementGroupFactory | None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._session = session
-        self._equipment = corpus, setting
-        self._interrupted = interrupted
-        self._slots: defaultdict[str, _Slot] = defaultdict(_Slot)
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
-        slot = self._slots[trial.trial_id]
-        slot.starts = 0
-        if FAULT in result:
-            raise ModelFolderError(result[FAULT])
-        assignment: Assignment | None
-        report: Report | None = result[REPORT]
-        if report is not None:
-            if self._session.report(report) is Decision.CONTINUE:
-                return str(TrialScheduler.CONTINUE)
-            slot.trial = None
-        if self._interrupted.is_set():
-            return str(TrialScheduler.STOP)
-        if slot.trial is not None:
-            # It asks for work and has some: its process has died, and was started again.
-            assignment = self._session.assignment(slot.trial)
-        else:
-            assignment = self._session.next_assignment()
-            if assignment is None and not self._session.engine.has_more:
-                return str(TrialScheduler.STOP)
-            if assignment is not None:
-                slot.trial, slot.failures_before = assignment.trial, trial.num_failures
-        # Calls of an actor are carried out in their order, so these are before Ray Tune's next.
-        actor = trial.temporary_state.ray_actor
-        if slot.is_new:
-            actor.equip.remote(*self._equipment)
-            slot.is_new = False
-        actor.assign.remote(assignment)
-        return str(TrialScheduler.CONTINUE)
-
-    def process_died(self, ray_trial: Any) -> None:
-        """Take note that a slot's process has died, or raised an error, and is started again.
-
-        Raises:
-            JobError: If processes do not come to life at all.
-        """
-        slot = self._slots[ray_trial.trial_id]
-        error = _last_line(ray_trial.error_file)
-        if slot.trial and ray_trial.num_failures - slot.failures_before > MAX_FAILURES:
-            self._session.fail(slot.trial, error)
-            slot.trial = None
-        slot.is_new = True
-        slot.starts += 1
-        if slot.starts > MAX_FAILURES + 1:
-            raise JobError(f"the processes that train do not start: {error}")
-
-
-class _Watch(tune.Callback):
-    """Looks in on Ray Tune's loop: to show progress, and to hear of processes that died."""
-
-    def __init__(self, session: Session, assigner: _Assigner) -> None:
+        """Begin; `resources` are those that a slot may have to wait for."""
         self._session = session
         self._assigner = assigner
+        wanted = resources.bundles[0].items() if resources is not None else ()
+        self._wanted = " and ".join(f"{amount:g} {name}" for name, amount in wanted) or None
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
+        self._session.waits_for = None if self._assigner.has_begun else self._wanted
         self._session.tell_observer()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        self._assigner.process_died(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         self._assigner.process_died(trial)
-
-
-def _last_line(error_file: str | None) -> str:
-    """The last line of a traceback that Ray has written: the error itself."""
-    text = ""
-    if error_file and Path(error_file).exists():
-        text = Path(error_file).read_text(encoding="utf-8", errors="replace").strip()
-    return text.splitlines()[-1] if text else "the trial's process died"
 
 
 def _cause(error: BaseException | None) -> NtmRayError | OSError | None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from ntm_ray.model import NTM
     from ntm_ray.tuning.engine import Engine
+    from ntm_ray.tuning.faults import FaultLog
+    from ntm_ray.tuning.job import TuningJob
+    from ntm_ray.tuning.storage import Place
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,30 @@ class BestTrial:
         epoch: Its best epoch, from 1.
         metrics: `validation:total_loss`, `validation:recons_loss` and `validation:kld` at that
             epoch, nats a word; `kl_per_document`, nats; `topic_uniqueness` of the top 10 words.
-        folder: Its model folder, `best/` of the job folder.
+        place: Where its model is: `best/` of the job folder.
     """
 
     trial: str
     hyperparameters: dict[str, Any]
     epoch: int
     metrics: dict[str, float]
-    folder: Path
+    place: Place
+
+    @property
+    def folder(self) -> Path:
+        """Its model folder.
+
+        Raises:
+            StorageError: It lies in an object store; see `place`.
+        """
+        return self.place.path
 
     def model(self, device: str = "cpu") -> NTM:
         """Load the model as it was at its best epoch."""
         from ntm_ray.model import NTM
 
-        return NTM.load(self.folder, device=device)
+        with self.place.brought_here() as folder:
+            return NTM.load(folder, device=device)
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class TuningResult:
         outcomes: How many trials ended in each way.
         epochs_spent: Epochs trained by all trials of the search.
         wall_seconds: How long the job took, all sessions together.
-        folder: The job folder.
+        place: Where the job folder is.
         interrupted: Whether the job was stopped before all trials were carried out.
     """
 
@@ -65,7 +78,7 @@ class TuningResult:
     outcomes: dict[Status, int]
     epochs_spent: int
     wall_seconds: float
-    folder: Path
+    place: Place
     interrupted: bool
     _engine: Engine
     _feature_dim: int
@@ -76,7 +89,7 @@ class TuningResult:
         engine: Engine,
         model: NTM,
         *,
-        folder: Path,
+        place: Place,
         unigram: float,
         wall_seconds: float,
     ) -> TuningResult:
@@ -93,7 +106,7 @@ class TuningResult:
                 hyperparameters=model.hyperparameters.to_json_dict(),
                 epoch=best.saved["epoch"],
                 metrics=losses | topics,
-                folder=folder / "best",
+                place=place / "best",
             ),
             baselines={
                 "unigram": unigram,
@@ -104,11 +117,30 @@ class TuningResult:
             outcomes={outcome: engine.counts[outcome] for outcome in OUTCOMES},
             epochs_spent=engine.epochs_spent,
             wall_seconds=wall_seconds,
-            folder=folder,
+            place=place,
             interrupted=not engine.is_finished,
             _engine=engine,
             _feature_dim=model.hyperparameters.feature_dim,
         )
+
+    @property
+    def folder(self) -> Path:
+        """The job folder.
+
+        Raises:
+            StorageError: It lies in an object store; see `place`.
+        """
+        return self.place.path
+
+    @property
+    def job(self) -> TuningJob:
+        """The job that was carried out."""
+        return self._engine.job
+
+    @property
+    def faults(self) -> FaultLog:
+        """What went wrong around trials, and was made good."""
+        return self._engine.faults
 
     def trials(self) -> pa.Table:
         """One row a trial; the content of `trials.parquet`."""
@@ -136,6 +168,7 @@ class TuningResult:
             "trials": {str(outcome): number for outcome, number in self.outcomes.items()},
             "epochs_spent": self.epochs_spent,
             "wall_seconds": round(self.wall_seconds, 1),
-            "folder": str(self.folder),
+            "folder": self.place.uri,
             "interrupted": self.interrupted,
+            "faults": self.faults.to_json_dict(),
         }

@@ -13,6 +13,8 @@ from ntm_ray.tuning.tables import epochs_table, trials_table
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.folder import JobFolder
 
@@ -23,15 +25,36 @@ OBSERVER_SECONDS = 0.2
 
 
 class Session:
-    """What happens on each report, whoever carries the trials out."""
+    """What happens on each report, whoever carries the trials out.
+
+    Attributes:
+        engine: The job.
+        waits_for: What a trial needs, as long as there is no slot for one.
+    """
 
     def __init__(
-        self, engine: Engine, folder: JobFolder, feature_dim: int, observer: Observer
+        self,
+        engine: Engine,
+        folder: JobFolder,
+        feature_dim: int,
+        observer: Observer,
+        sync: Callable[[], None],
     ) -> None:
+        """Begin, or go on with, a job.
+
+        Args:
+            engine: The job.
+            folder: Where its results stream into.
+            feature_dim: The size of the vocabulary.
+            observer: Who is told how far it has come.
+            sync: Makes all events of the engine so far durable; `Journal.sync`.
+        """
         self.engine = engine
+        self.waits_for: str | None = None
         self._folder = folder
         self._feature_dim = feature_dim
         self._observer = observer
+        self._sync = sync
         self._begun = time.monotonic()
         self._ended_before = engine.ended
         self._next_tables = 0.0
@@ -55,22 +78,26 @@ class Session:
             seed=trial.seed,
             save_below=save_below,
             keep_states=trial.name != DEFAULTS_TRIAL and self.engine.scheduler.pauses,
-            state=self._folder.trial_state(*trial.goes_on_from) if trial.goes_on_from else None,
+            state=self._folder.trial_state(*trial.begins_at) if trial.begins_at else None,
         )
 
     def report(self, report: Report) -> Decision:
         """Take in what a trial reports; says whether it goes on."""
-        before = self.engine.best
+        before, checkpoint = self.engine.best, self.engine.trials[report.trial].checkpoint
         self._keep_best(report)
         decision = self.engine.report(
             report.trial,
             report.rows,
             stop_reason=report.stop_reason,
             saved_epoch=report.saved_epoch,
+            state_epoch=report.state_epoch,
         )
+        if decision is not Decision.CONTINUE:
+            # Before the slot gets more work, so that no trial that has ended is ever lost.
+            self._sync()
         trial = self.engine.trials[report.trial]
         self._drop_models(trial, before)
-        self._drop_states(trial)
+        self._drop_states(trial, checkpoint)
         if decision is Decision.STOP and time.monotonic() > self._next_tables:
             self.write_tables()
         self.tell_observer()
@@ -78,9 +105,12 @@ class Session:
 
     def fail(self, name: str, error: str) -> None:
         """Take note that a trial cannot be carried out."""
+        trial = self.engine.trials[name]
+        checkpoint = trial.checkpoint
         self.engine.fail(name, error)
-        self._drop_models(self.engine.trials[name], self.engine.best)
-        self._drop_states(self.engine.trials[name])
+        self._sync()
+        self._drop_models(trial, self.engine.best)
+        self._drop_states(trial, checkpoint)
         self.tell_observer()
 
     def tell_observer(self) -> None:
@@ -92,7 +122,8 @@ class Session:
 
     def progress(self) -> Progress:
         """Say how far the job has come."""
-        return Progress.of(self.engine, time.monotonic() - self._begun, self._ended_before)
+        seconds = time.monotonic() - self._begun
+        return Progress.of(self.engine, seconds, self._ended_before, self.waits_for)
 
     def stopping(self) -> None:
         """Let the observer know that the job is being interrupted."""
@@ -121,25 +152,39 @@ class Session:
         rows = {row["epoch"]: row for row in trial.curve + report.rows}
         best = self.engine.best
         if best is None or rows[report.saved_epoch][OBJECTIVE] < best.saved_loss:
-            self._folder.keep_as_best(report.trial)
+            self._folder.keep_as_best(report.trial, report.saved_epoch)
 
     def _drop_models(self, trial: Trial, before: Trial | None) -> None:
-        # The best trial's own copy stays: best/ can be made again of it after a kill. So does that
-        # of a trial that runs: it may have saved a better one that it has not reported yet.
+        # The best trial's own copy stays: best/ can be made again of it after a kill. So do the
+        # later ones of a trial that runs: it may have saved one that it has not reported yet.
         for one in (trial, before):
-            if one not in (None, self.engine.best) and one.status is not Status.RUNNING:
+            if one is None:
+                continue
+            if one is self.engine.best or one.status is Status.RUNNING:
+                if one.saved is not None:
+                    self._folder.drop_model(one.name, but=one.saved["epoch"])
+            else:
                 self._folder.drop_model(one.name)
 
-    def _drop_states(self, trial: Trial) -> None:
+    def _drop_states(self, trial: Trial, checkpoint: int | None) -> None:
+        """Remove the states of a trial that it cannot go on from any more.
+
+        Args:
+            trial: It, as it is after a report.
+            checkpoint: Its checkpoint before that.
+        """
         scheduler = self.engine.scheduler
-        if not scheduler.pauses or scheduler.takes_over:
-            return
-        kept: int | None = None
-        if trial.status is Status.PAUSED:
-            kept = trial.epochs
-        elif not trial.ended and trial.goes_on_from is not None:
-            kept = trial.goes_on_from[1]
-        self._folder.drop_states(trial.name, but=kept)
+        if scheduler.takes_over:
+            # Those of rungs are for others too.
+            if checkpoint is None or checkpoint in scheduler.rungs:
+                return
+            if trial.ended or checkpoint != trial.checkpoint:
+                self._folder.drop_state(trial.name, checkpoint)
+        elif trial.status is Status.PAUSED:
+            self._folder.drop_states(trial.name, but=trial.epochs)
+        elif scheduler.pauses or checkpoint != trial.checkpoint or (trial.ended and checkpoint):
+            kept = None if trial.ended or trial.begins_at is None else trial.begins_at[1]
+            self._folder.drop_states(trial.name, but=kept)
 
     def _drop_states_below_all(self) -> None:
         """Remove states that no trial can take over any more: all are beyond their epochs."""

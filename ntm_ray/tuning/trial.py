@@ -9,7 +9,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import torch
+
 from ntm_ray.model import NTM, EpochRecord, Hyperparameters, Training
+from ntm_ray.model.memory import CUDA_PROCESS
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
 from ntm_ray.tuning.saved_state import load_state, save_state
 
@@ -36,6 +39,8 @@ class RunningTrial:
         self._setting = setting
         self._save_below = assignment.save_below
         self._keep_states = assignment.keep_states
+        self._state_epoch: int | None = None
+        self._saved_state = time.monotonic()
         self._saved_epoch: int | None = None
         hyperparameters = Hyperparameters.parse(
             {"feature_dim": corpus.feature_dim} | assignment.hyperparameters
@@ -47,6 +52,10 @@ class RunningTrial:
             device=device,
             precision=setting.precision,
         )
+        # A CPU's processes share their memory with much else, so theirs cannot be told.
+        self._measures_memory = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if self._measures_memory:
+            torch.cuda.reset_peak_memory_stats()
         if assignment.state is not None:
             self._training.load_state_dict(load_state(assignment.state))
 
@@ -63,15 +72,30 @@ class RunningTrial:
                 break
         if training.finished or at_rung:
             self._save_best()
-        if at_rung and not training.finished and self._keep_states:
-            folder = self._setting.states / self.name / str(record.epoch)
-            save_state(training.state_dict(), folder)
-        return Report(self.name, rows, training.stop_reason, self._saved_epoch)
+        if not training.finished and (
+            (at_rung and self._keep_states) or self._is_checkpoint_due()
+        ):
+            place = self._setting.states / self.name / str(record.epoch)
+            save_state(training.state_dict(), place)
+            self._state_epoch = record.epoch
+            self._saved_state = time.monotonic()
+        memory = None
+        if training.finished and self._measures_memory:
+            memory = CUDA_PROCESS + torch.cuda.max_memory_reserved()
+        return Report(
+            self.name, rows, training.stop_reason, self._saved_epoch, self._state_epoch, memory
+        )
+
+    def _is_checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved_state >= self._setting.checkpoint_seconds
 
     def _save_best(self) -> None:
         best = self._training.best
         if best is not None and best.loss < self._save_below:
-            NTM.from_training(self._training).save(self._setting.models / self.name)
+            # A new place for each: who reads one is never overtaken by the next.
+            place = self._setting.models / self.name / str(best.epoch)
+            with place.new_folder() as folder:
+                NTM.from_training(self._training).save(folder)
             self._saved_epoch = best.epoch
             self._save_below = best.loss
 

@@ -49,6 +49,8 @@ class Trial:
         seconds: How long it trained and was validated.
         error: Why it failed, in one line.
         legs: How often it has gone on after a pause.
+        checkpoint: The epoch of the newest state that its present leg has saved, which it would go
+            on from if its process died; None: it would begin the leg again.
         goes_on_from: The trial (itself, or one that it takes over) and the epoch of the saved
             state that its present leg begins with; None: it begins from its seed.
     """
@@ -65,6 +67,7 @@ class Trial:
     error: str | None = None
     legs: int = 0
     goes_on_from: tuple[str, int] | None = None
+    checkpoint: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -75,6 +78,11 @@ class Trial:
     def epochs(self) -> int:
         """How many epochs it has trained."""
         return len(self.curve)
+
+    @property
+    def begins_at(self) -> tuple[str, int] | None:
+        """Trial and epoch of the saved state that it goes on from now; None: from its seed."""
+        return self.goes_on_from if self.checkpoint is None else (self.name, self.checkpoint)
 
     @property
     def best_loss(self) -> float:

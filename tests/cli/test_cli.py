@@ -148,7 +148,7 @@ def test_list_alone_names_everything() -> None:
         (("tune", "--device", "tpu"), "device = 'tpu'"),
         (("tune", "--precision", "fp8"), "precision = 'fp8': one of float32, tf32, bf16"),
         (("tune", "--device", "cpu", "--precision", "bf16"), "on the device cpu it is float32"),
-        (("tune", "--storage", "s3://bucket"), "storage = 's3://bucket'"),
+        (("tune", "--storage", "ftp://host"), "storage: ftp://host: a path, or a URI of s3://"),
         (("tune", "--validation-fraction", "2"), "validation_fraction = 2.0"),
         (("tune", "--resume", "nowhere"), "nowhere: not a job folder"),
         (("tune", "--resume", "nowhere", "--trials", "3"), "--resume"),

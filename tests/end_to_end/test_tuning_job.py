@@ -22,6 +22,8 @@ from tests.end_to_end.jobs import SPACE, curve_alone, exactly
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ntm_ray.tuning.storage import Place
+
 
 class Watching:
     """An observer that writes down what it is told."""
@@ -30,8 +32,8 @@ class Watching:
         self.heard: list[str] = []
         self.last: Progress | None = None
 
-    def started(self, job: TuningJob, corpus: Corpus, folder: Path) -> None:
-        assert (folder / "job.yaml").is_file()
+    def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
+        assert (folder.path / "job.yaml").is_file()
         self.heard.append(f"started {job.trials} {corpus.name}")
 
     def update(self, progress: Progress) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,6 +12,7 @@ from ntm_ray.report import LiveProgress, collapse_warnings, describe_corpus, pri
 from ntm_ray.report.summary import print_losses
 from ntm_ray.report.wording import clock, configuration, count, duration
 from ntm_ray.tuning import Progress, Status, TuningJob
+from ntm_ray.tuning.storage import Place
 
 PROGRESS = Progress(
     trials=40,
@@ -36,7 +36,7 @@ def console(*, terminal: bool, width: int = 80) -> tuple[Console, io.StringIO]:
 def shown(*, terminal: bool) -> str:
     where, out = console(terminal=terminal)
     live = LiveProgress(where)
-    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Path("runs/job"))
+    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Place.at("runs/job"))
     live.update(PROGRESS)
     live.ended()
     return out.getvalue()
@@ -74,7 +74,7 @@ def test_a_dumb_terminal_is_told_in_plain_lines_as_it_happens(
 def test_a_path_that_looks_like_markup_is_shown_as_it_is() -> None:
     where, out = console(terminal=False)
     live = LiveProgress(Console(file=out, highlight=False, markup=False, emoji=False))
-    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Path("[/x]/:smile:"))
+    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Place.at("[/x]/:smile:"))
     assert "[/x]/:smile:" in out.getvalue()
     assert where.width
 

@@ -167,11 +167,11 @@ def test_the_best_model_is_a_model_folder_that_replaces_the_one_before(
     folder = create(corpus, tmp_path)
     for trial, epochs in (("0000", 1), ("0001", 2)):
         model = NTM(num_topics=3, epochs=epochs).fit(corpus, device="cpu")
-        model.save(folder.trial_model(trial))
-        folder.keep_as_best(trial)
+        model.save(folder.trial_model(trial, epochs).path)
+        folder.keep_as_best(trial, epochs)
         folder.drop_model(trial)
         assert NTM.load(folder.best).metrics == model.metrics
-        assert not folder.trial_model(trial).exists()
+        assert not folder.trial_model(trial, epochs).exists()
     assert sorted(file.name for file in folder.best.iterdir()) == [
         "hyperparameters.json",
         "metrics.json",
@@ -179,3 +179,12 @@ def test_the_best_model_is_a_model_folder_that_replaces_the_one_before(
         "vocabulary.txt",
     ]
     folder.drop_model("0009")  # never had one
+
+
+def test_of_a_trial_that_goes_on_only_models_of_earlier_epochs_are_dropped(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    for epoch in (1, 9, 27):
+        with folder.trial_model("0000", epoch).new_folder() as new:
+            (new / "file").write_text(str(epoch))
+    folder.drop_model("0000", but=9)
+    assert (folder.models / "0000").names() == ["27", "9"]

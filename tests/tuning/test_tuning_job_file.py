@@ -171,7 +171,7 @@ def test_a_corpus_is_taken_as_it_is() -> None:
         ("seed", -1, "seed = -1"),
         ("seed", 2**32, "less than 4294967296"),
         ("corpus", 3, "corpus"),
-        ("storage", "s3://bucket/runs", "a local folder or a file:/// URI is wanted"),
+        ("storage", "ftp://host/runs", "storage: ftp://host/runs: a path, or a URI of s3://"),
         ("name", "a/b", "name = 'a/b': letters, digits"),
         ("name", "..", "name = '..'"),
         ("name", "", "name = ''"),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from ntm_ray.errors import JobError
 from ntm_ray.tuning import TuningJob
 from ntm_ray.tuning.ray_connection import ray_for
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def test_an_address_of_another_kind_is_refused_with_what_is_right(
         job.run(address=address)
     assert right in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not job.storage.exists()
+    assert not Path(job.storage).exists()
 
 
 def test_where_no_ray_answers_one_line_says_so_and_nothing_is_left_behind(job: TuningJob) -> None:
@@ -46,7 +43,7 @@ def test_where_no_ray_answers_one_line_says_so_and_nothing_is_left_behind(job: T
         port = free.getsockname()[1]
     with pytest.raises(JobError, match=f"address '127.0.0.1:{port}': no Ray answers there"):
         job.run(address=f"127.0.0.1:{port}")
-    assert not job.storage.exists()
+    assert not Path(job.storage).exists()
 
 
 def test_a_private_ray_is_started_whatever_the_environment_names_and_keeps_a_token_of_its_own(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,14 +37,14 @@ def session(tmp_path: Path) -> Session:
         name="job",
     )
     folder = JobFolder.create(job, CORPUS)
-    return Session(Engine(job, print), folder, CORPUS.feature_dim, Nobody())
+    return Session(Engine(job, print), folder, CORPUS.feature_dim, Nobody(), lambda: None)
 
 
 def carry_out(session: Session, folder: JobFolder) -> Report:
     """Train the next trial as a slot does, and report it."""
     assignment = session.next_assignment()
     assert assignment is not None
-    setting = TrialSetting(frozenset(), 1, "cpu", "float32", folder.models, folder.states)
+    setting = TrialSetting(frozenset(), 1, "cpu", "float32", 30, folder.models, folder.states)
     report = RunningTrial(assignment, CORPUS, setting, "cpu").train()
     session.report(report)
     return report
@@ -74,7 +73,7 @@ def test_of_the_trials_own_models_only_the_best_one_stays(
     for _ in range(5):
         carry_out(session, folder)
     assert session.engine.best is not None
-    assert [model.name for model in folder.models.iterdir()] == [session.engine.best.name]
+    assert folder.models.names() == [session.engine.best.name]
 
 
 def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
@@ -82,7 +81,7 @@ def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
 ) -> None:
     folder = JobFolder.open(tmp_path / "job")
     carry_out(session, folder)  # the yardstick
-    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", folder.models, folder.states)
+    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", 30, folder.models, folder.states)
     assignment = session.next_assignment()
     assert assignment is not None
     running = RunningTrial(assignment, CORPUS, setting, "cpu")
@@ -94,12 +93,14 @@ def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
     row = first.rows[0] | {OBJECTIVE: min(losses) / 2}
     other = session.next_assignment()
     assert other is not None
-    shutil.copytree(folder.trial_model(assignment.trial), folder.trial_model(other.trial))
+    model = folder.trial_model(assignment.trial, 1)
+    folder.trial_model(other.trial, 1).put_folder(model.path)
     session.report(Report(other.trial, [row], None, 1))
     assert session.engine.best is session.engine.trials[other.trial]
-    assert folder.trial_model(assignment.trial).exists()
+    kept = folder.models / assignment.trial
+    assert kept.names()
     session.report(last)
-    assert not folder.trial_model(assignment.trial).exists()
+    assert not kept.names()
 
 
 def test_the_yardstick_takes_no_hyperparameter_from_the_job_but_size_and_length() -> None:

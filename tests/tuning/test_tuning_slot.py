@@ -15,7 +15,8 @@ import pytest
 from ntm_ray.corpus import bars
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
-from ntm_ray.tuning.slot import FAULT, REPORT, Slot
+from ntm_ray.tuning.slot import FAULT, REPORT, WHERE, Slot
+from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -55,8 +56,15 @@ def corpus_for(settings: dict[str, Any]) -> Corpus:
 
 
 def setting_in(folder: Path, *rungs: int) -> TrialSetting:
+    folder.mkdir(parents=True, exist_ok=True)
     return TrialSetting(
-        frozenset(rungs), 1, "cpu", "float32", folder / "models", folder / "states"
+        frozenset(rungs),
+        1,
+        "cpu",
+        "float32",
+        30,
+        Place(folder / "models"),
+        Place(folder / "states"),
     )
 
 
@@ -75,8 +83,9 @@ def assignment_of(settings: dict[str, Any], **fields: Any) -> Assignment:
 def to_its_end(slot: Slot) -> list[Report]:
     reports: list[Report] = []
     while not reports or reports[-1].stop_reason is None:
-        report = slot.train()[REPORT]
-        assert report is not None
+        result = slot.train()
+        report = result[REPORT]
+        assert report is not None, result
         reports.append(report)
     return reports
 
@@ -89,7 +98,7 @@ def losses(reports: list[Report]) -> list[list[str | None]]:
 
 
 def curve_in(slot: Slot, settings: dict[str, Any]) -> list[list[str | None]]:
-    slot.equip(corpus_for(settings), setting_in(Path("nowhere")))
+    slot.equip(corpus_for(settings), setting_in(Path()))
     slot.assign(assignment_of(settings))
     return losses(to_its_end(slot))
 
@@ -155,8 +164,10 @@ def test_a_slot_without_a_trial_says_so_and_takes_up_the_next_in_place_of_one_th
     tmp_path: Path,
 ) -> None:
     slot = Slot()
-    assert slot.train() == {REPORT: None}
-    assert slot.train() == {REPORT: None}
+    first = slot.train()
+    assert first[REPORT] is None
+    assert WHERE in first
+    assert slot.train() == {REPORT: None}, "where it runs is said once"
     slot.equip(CORPUS, setting_in(tmp_path, 1))
     slot.assign(assignment_of(BASE, trial="0000"))
     assert slot.train()[REPORT].trial == "0000"
@@ -170,7 +181,7 @@ def test_a_slot_without_a_trial_says_so_and_takes_up_the_next_in_place_of_one_th
 def test_a_saved_state_that_cannot_be_read_is_the_trouble_of_the_job(tmp_path: Path) -> None:
     slot = Slot()
     slot.equip(CORPUS, setting_in(tmp_path, 1))
-    slot.assign(assignment_of(BASE, state=tmp_path / "gone"))
+    slot.assign(assignment_of(BASE, state=Place(tmp_path / "gone")))
     result = slot.train()
     assert result[REPORT] is None
     assert "gone" in result[FAULT]
@@ -182,11 +193,11 @@ def test_a_model_is_saved_once_and_only_if_it_may_become_the_best(tmp_path: Path
     # With this rate and seed, the loss rises again.
     settings = BASE | {"epochs": 5, "optimizer": "sgd", "learning_rate": 0.05}
     slot.assign(assignment_of(settings, save_below=math.inf))
-    inodes: list[int] = []
+    kept: list[list[str]] = []
     reports: list[Report] = []
     while not reports or reports[-1].stop_reason is None:
         reports.append(slot.train()[REPORT])
-        inodes.append((tmp_path / "models" / "0000").stat().st_ino)
+        kept.append(Place(tmp_path / "models" / "0000").names())
     rows = [row for report in reports for row in report.rows]
     best: dict[str, Any] = {}
     for number, report in enumerate(reports):
@@ -197,8 +208,9 @@ def test_a_model_is_saved_once_and_only_if_it_may_become_the_best(tmp_path: Path
             key=lambda row: row["validation:total_loss"],
         )
         assert report.saved_epoch == best["epoch"]
-        assert (number > 0 and inodes[number] == inodes[number - 1]) == (best is before)
-    assert len(set(inodes)) < len(inodes), "this trial is here to have a best epoch before its end"
+        assert (number > 0 and kept[number] == kept[number - 1]) == (best is before)
+        assert str(best["epoch"]) in kept[number]
+    assert len(kept[-1]) < len(kept), "this trial is here to have a best epoch before its end"
 
     slot.assign(assignment_of(settings, trial="0001", save_below=best["validation:total_loss"]))
     assert {report.saved_epoch for report in to_its_end(slot)} == {None}
@@ -223,13 +235,14 @@ def test_a_trial_paused_at_any_rung_goes_on_in_another_slot_with_the_same_bits(
         ]
         other = Slot()
         other.equip(CORPUS, setting_in(tmp_path / str(epoch), 1, 3))
-        assignment = assignment_of(settings, state=states / str(epoch), save_below=math.inf)
+        assignment = assignment_of(settings, state=Place(states / str(epoch)), save_below=math.inf)
         other.assign(assignment)
         leg = to_its_end(other)
         assert losses(leg) == losses(reports)[epoch:]
         assert leg[-1].saved_epoch == reports[-1].saved_epoch
+        best = str(leg[-1].saved_epoch)
         saved = [
-            (folder / "models" / "0000" / "model.safetensors").read_bytes()
+            (folder / "models" / "0000" / best / "model.safetensors").read_bytes()
             for folder in (tmp_path, tmp_path / str(epoch))
         ]
         assert saved[0] == saved[1]
@@ -244,8 +257,70 @@ def test_another_trials_state_is_taken_over_with_settings_of_ones_own(tmp_path: 
     changed = BASE | {"optimizer": "adam", "learning_rate": 0.1}
     legs = []
     for settings in (changed, changed, BASE | {"optimizer": "adam"}):
-        slot.assign(assignment_of(settings, trial="0001", seed=9, state=state))
+        slot.assign(assignment_of(settings, trial="0001", seed=9, state=Place(state)))
         legs.append(losses(to_its_end(slot)))
     assert legs[0] == legs[1]
     assert legs[2] == losses(first)[2:]
     assert legs[0] != legs[2]
+
+
+OUT_OF = """
+import resource, sys
+from pathlib import Path
+from tests.tuning.test_tuning_slot import BASE, CORPUS, assignment_of, setting_in, to_its_end
+import ntm_ray.tuning.trial
+from ntm_ray.tuning.slot import OUT_OF_MEMORY, REPORT, Slot
+slot = Slot()
+slot.equip(CORPUS, setting_in(Path(), 1))
+slot.assign(assignment_of(BASE))
+to_its_end(slot)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), resource.RLIM_INFINITY))
+slot.assign(assignment_of(BASE | {"encoder_layers": [20_000, 20_000]}, trial="large"))
+result = slot.train()
+assert result[REPORT] is None, result
+print(result[OUT_OF_MEMORY])
+slot.assign(assignment_of(BASE, trial="small"))
+print(to_its_end(slot)[-1].stop_reason)
+"""
+
+
+def test_a_trial_that_gets_no_memory_says_so_and_the_next_trains_in_the_same_process() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", OUT_OF],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    said, reason = run.stdout.splitlines()
+    assert "memory" in said.lower() or "alloc" in said.lower()
+    assert reason == "early_stopping"
+
+
+def test_a_trial_goes_on_from_a_checkpoint_with_the_bits_it_would_have_had(
+    tmp_path: Path,
+) -> None:
+    settings = BASE | {"epochs": 9, "num_patience_epochs": 10}
+    setting = replace(setting_in(tmp_path, 2, 5), checkpoint_seconds=0)
+    slot = Slot()
+    slot.equip(CORPUS, setting)
+    slot.assign(assignment_of(settings))
+    whole = to_its_end(slot)
+    assert [report.state_epoch for report in whole] == [2, 5, 5], "the last needs none"
+    other = Slot()
+    other.equip(CORPUS, setting)
+    other.assign(assignment_of(settings, state=setting.states / "0000" / "5"))
+    rest = to_its_end(other)
+    assert rest[0].rows[0]["epoch"] == 6
+    assert losses(rest) == losses(whole)[5:]
+
+
+def test_a_node_that_does_not_see_the_job_folder_says_what_is_needed(tmp_path: Path) -> None:
+    slot = Slot()
+    setting = setting_in(tmp_path / "elsewhere" / "ray")
+    setting.models.path.parent.rmdir()
+    slot.equip(CORPUS, setting)
+    slot.assign(assignment_of(BASE))
+    assert "storage that all of them share" in slot.train()[FAULT]

@@ -1,0 +1,235 @@
+"""Which slot carries out which trial: reports in, assignments out, and what is lost brought back.
+
+To Ray Tune it is a scheduler. A trial whose process or node has died goes back to the engine, and
+whoever asks next carries it out from its last checkpoint; a slot that waits for a node to be
+started holds no trial.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from ntm_ray.errors import JobError, StorageError
+from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.memory import CorpusSize, training_memory
+from ntm_ray.tuning.faults import FaultKind
+from ntm_ray.tuning.room import Device, Room
+from ntm_ray.tuning.schedulers import Decision
+from ntm_ray.tuning.slot import FAULT, OUT_OF_MEMORY, REPORT, WHERE, Where
+
+if TYPE_CHECKING:
+    import threading
+
+    from ntm_ray.corpus import Corpus
+    from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
+    from ntm_ray.tuning.session import Session
+
+# A trial is begun again this often after its process died; a fault of the configuration itself
+# shows as divergence, not as a dead process. Nodes that are lost are nobody's fault.
+MAX_FAILURES = 2
+# What trials may take of a node's memory where Ray cannot say: all of it, which limits nothing.
+_UNLIMITED = 1 << 60
+# So many trials are proposed at most that are too large for the slot that asks.
+_MOST_WAITING = 8
+
+
+@dataclass
+class _Slot:
+    """What a slot is at, as the driver knows it.
+
+    Attributes:
+        trial: The trial that it was assigned last, until that has ended or paused.
+        device: The device that it trains on; None: its process has not said so yet.
+        node: Ray's name of its node, and `address` the node's.
+        starts: How often its process has been started since its last result.
+    """
+
+    trial: str | None = None
+    device: Device | None = None
+    node: str | None = None
+    address: str | None = None
+    starts: int = 0
+
+
+class Assigner(FIFOScheduler):
+    """Hands the reports of slots to the session, and the session's trials to slots.
+
+    Attributes:
+        has_begun: Whether a slot has ever been there.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        corpus: Corpus,
+        setting: TrialSetting,
+        interrupted: threading.Event,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.has_begun = False
+        self._session = session
+        self._engine = session.engine
+        # Here once, and by it in the shared memory of each node that has a slot once.
+        self._equipment = ray.put(corpus), setting
+        self._size = CorpusSize(corpus.feature_dim, corpus.documents["train"], corpus.train.nnz)
+        self._interrupted = interrupted
+        self._slots: defaultdict[str, _Slot] = defaultdict(_Slot)
+        self._room = Room()
+        self._failures: Counter[str] = Counter()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        """Take in a slot's result, and give it what it does next."""
+        slot = self._slots[trial.trial_id]
+        slot.starts = 0
+        if FAULT in result:
+            raise StorageError(result[FAULT])
+        # Calls of an actor are carried out in their order, so these are before Ray Tune's next.
+        actor = trial.temporary_state.ray_actor
+        if WHERE in result:
+            self._arrive(slot, result[WHERE])
+            actor.equip.remote(*self._equipment)
+        report: Report | None = result[REPORT]
+        if report is not None:
+            if self._session.report(report) is Decision.CONTINUE:
+                return str(TrialScheduler.CONTINUE)
+            self._leave(slot, report)
+        elif OUT_OF_MEMORY in result:
+            self._ran_out(slot, result[OUT_OF_MEMORY])
+        if self._interrupted.is_set():
+            return str(TrialScheduler.STOP)
+        assignment = self._next(slot)
+        if assignment is None and not (self._engine.has_more or self._room.anybody_waits):
+            return str(TrialScheduler.STOP)
+        actor.assign.remote(assignment)
+        return str(TrialScheduler.CONTINUE)
+
+    def process_died(self, ray_trial: Any) -> None:
+        """Take note that a slot's process has died, or raised an error, and is started again.
+
+        Raises:
+            JobError: If processes do not come to life at all.
+        """
+        slot = self._slots[ray_trial.trial_id]
+        error = _last_line(ray_trial.error_file)
+        node_is_lost = slot.node is not None and not _is_alive(slot.node)
+        if node_is_lost:
+            kind = FaultKind.NODE_LOST
+        elif _is_of_memory(error):
+            kind = FaultKind.OUT_OF_MEMORY
+        else:
+            kind = FaultKind.PROCESS_DIED
+        name, slot.trial = slot.trial, None
+        if name is not None:
+            self._room.end(name)
+            self._failures[name] += not node_is_lost
+            if kind is FaultKind.OUT_OF_MEMORY and not self._room.ran_out(name):
+                self._session.fail(name, f"out of memory twice: {error}")
+            elif self._failures[name] > MAX_FAILURES:
+                self._session.fail(name, error)
+            else:
+                self._engine.restart(name, kind, node=slot.address, said=error)
+        elif slot.device is not None:
+            self._engine.restart(None, kind, node=slot.address, said=error)
+        if node_is_lost and slot.device is not None:
+            self._engine.requeue(self._room.remove(slot.device))
+        slot.starts += not node_is_lost
+        slot.device = slot.node = slot.address = None
+        if slot.starts > MAX_FAILURES + 1:
+            raise JobError(f"the processes that train do not start: {error}")
+
+    def start_again(self) -> None:
+        """Give back what slots held that are no longer there."""
+        for slot in self._slots.values():
+            if slot.trial is not None:
+                self._room.end(slot.trial)
+                self._engine.requeue([slot.trial])
+        self._slots.clear()
+
+    def _arrive(self, slot: _Slot, where: Where) -> None:
+        self.has_begun = True
+        slot.node, slot.address = where.node, where.address
+        if where.gpu is not None:
+            capacity = where.gpu_memory or _UNLIMITED
+            slot.device = Device(f"{where.node}/gpu{where.gpu}", "cuda", capacity)
+        else:
+            slot.device = Device(where.node, "cpu", _memory_of(where.node))
+        self._room.add(slot.device)
+
+    def _leave(self, slot: _Slot, report: Report) -> None:
+        """Take note that a slot's trial has ended or paused."""
+        slot.trial = None
+        self._room.end(report.trial)
+        if report.memory is not None and slot.device is not None:
+            estimate = self._estimate(report.trial, slot.device)
+            self._room.learn(estimate, report.memory, slot.device)
+
+    def _ran_out(self, slot: _Slot, said: str) -> None:
+        name, slot.trial = slot.trial, None
+        assert name is not None
+        assert slot.device is not None
+        estimate = self._estimate(name, slot.device)
+        # It cannot be told how much would have been enough; half as much again is a lesson.
+        self._room.learn(estimate, 3 * self._room.need(estimate, slot.device) // 2, slot.device)
+        if self._room.ran_out(name):
+            self._engine.restart(name, FaultKind.OUT_OF_MEMORY, node=slot.address, said=said)
+        else:
+            self._session.fail(
+                name,
+                f"out of memory on {slot.device.name}, also with the device to itself: {said}",
+            )
+
+    def _next(self, slot: _Slot) -> Assignment | None:
+        """What a slot does next; None: nothing at present."""
+        device = slot.device
+        assert device is not None
+        for _ in range(_MOST_WAITING):
+            name = self._room.waiting(device)
+            if name is None:
+                trial = self._engine.next_trial()
+                name = trial.name if trial is not None else self._room.left_behind(device)
+            if name is None:
+                return None
+            if self._room.begin(name, self._estimate(name, device), device):
+                slot.trial = name
+                return self._session.assignment(name)
+            if self._room.waiting(device) is not None:
+                return None
+        return None
+
+    def _estimate(self, name: str, device: Device) -> int:
+        settings = self._engine.hyperparameters(self._engine.trials[name])
+        hyperparameters = Hyperparameters.parse({"feature_dim": self._size.vocabulary} | settings)
+        return training_memory(hyperparameters, self._size, device.kind).total
+
+
+def _is_alive(node: str) -> bool:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return any(one["NodeID"] == node and one["Alive"] for one in nodes)
+
+
+def _memory_of(node: str) -> int:
+    """What Ray may give away of a node's memory, bytes."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    for one in nodes:
+        if one["NodeID"] == node:
+            return int(one["Resources"].get("memory", _UNLIMITED))
+    return _UNLIMITED
+
+
+def _is_of_memory(error: str) -> bool:
+    """Whether Ray says that it has killed a process because its node had no memory left."""
+    return "OutOfMemoryError" in error or "memory pressure" in error
+
+
+def _last_line(error_file: str | None) -> str:
+    """The last line of a traceback that Ray has written: the error itself."""
+    text = ""
+    if error_file and Path(error_file).exists():
+        text = Path(error_file).read_text(encoding="utf-8", errors="replace").strip()
+    return text.splitlines()[-1] if text else "the trial's process died"

@@ -1,0 +1,254 @@
+"""Places: folders in a local file system or in an object store, that all nodes of a job share."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ntm_ray.corpus.atomic import replacing, replacing_folder
+from ntm_ray.corpus.object_store import ObjectPath, is_uri
+from ntm_ray.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that may be on this machine or in an object store; it need not exist.
+
+    A value: cheap to make, to compare and to send to another process. Names of files in it hold
+    no slash.
+
+    Attributes:
+        location: Where it is.
+    """
+
+    location: Path | ObjectPath
+
+    @classmethod
+    def at(cls, where: str | Path) -> Place:
+        """Take a path, or a URI of `s3://`, `gs://` or `file:///`.
+
+        Options of an object store are the query of its URI, as in
+        `s3://bucket/runs?endpoint_override=127.0.0.1:9000&scheme=http`; credentials come from the
+        environment of each process.
+
+        Raises:
+            StorageError: The URI is none of these, or holds credentials.
+        """
+        text = str(where)
+        if isinstance(where, Path) or not is_uri(text):
+            return cls(Path(where).absolute())
+        if text.startswith("file:///"):
+            return cls(Path(url2pathname(urlsplit(text).path)))
+        return cls(ObjectPath.parse(text))
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(self.location / name)
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of a mounted file system."""
+        return isinstance(self.location, Path)
+
+    @property
+    def path(self) -> Path:
+        """The path of a local place.
+
+        Raises:
+            StorageError: It is not local.
+        """
+        if isinstance(self.location, ObjectPath):
+            raise StorageError(f"{self.uri}: lies in an object store, and has no local path")
+        return self.location
+
+    @property
+    def uri(self) -> str:
+        """What `at` makes it of again: a local place's path, or the URI with its options."""
+        return str(self.location) if isinstance(self.location, Path) else self.location.uri
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.location.name
+
+    # Files
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            FileNotFoundError: It is not there.
+            OSError: It cannot be read.
+        """
+        if isinstance(self.location, Path):
+            return (self.location / name).read_bytes()
+        return _read(self.location / name)
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if isinstance(self.location, Path):
+            self.location.mkdir(parents=True, exist_ok=True)
+            with replacing(self.location / name) as file:
+                file.write(data)
+        else:
+            _write(self.location / name, data)
+
+    def exists(self) -> bool:
+        """Whether there is a folder here: one of `put_folder`, or one with a file in it."""
+        if isinstance(self.location, Path):
+            return self.location.is_dir()
+        return bool(_names(self.location)) or _is_object(_packed(self.location))
+
+    def names(self) -> list[str]:
+        """Names of the files and folders in it, sorted; none if it does not exist."""
+        if isinstance(self.location, Path):
+            found = self.location.iterdir() if self.location.is_dir() else ()
+            return sorted(entry.name for entry in found)
+        return _names(self.location)
+
+    def delete(self) -> None:
+        """Remove it with all that is in it; nothing there is fine."""
+        if isinstance(self.location, Path):
+            shutil.rmtree(self.location, ignore_errors=True)
+            return
+        from pyarrow import fs
+
+        files = self.location.file_system()
+        selector = fs.FileSelector(self.location.key, allow_not_found=True, recursive=True)
+        for info in [*files.get_file_info(selector), *_infos(_packed(self.location))]:
+            if info.is_file:
+                files.delete_file(info.path)
+
+    @contextlib.contextmanager
+    def brought_here(self) -> Iterator[Path]:
+        """Give a local folder with the files of this one; it may be gone after the block.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        if isinstance(self.location, Path):
+            yield self.location
+            return
+        with tempfile.TemporaryDirectory() as here:
+            for name in self.names():
+                Path(here, name).write_bytes(self.read_bytes(name))
+            yield Path(here)
+
+    # Folders as a whole
+
+    @contextlib.contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """Give an empty local folder whose files are put here when the block ends well.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        if isinstance(self.location, Path):
+            with replacing_folder(self.location) as new:
+                yield new
+            return
+        with tempfile.TemporaryDirectory() as beside:
+            yield Path(beside)
+            self.put_folder(Path(beside))
+
+    def put_folder(self, folder: Path) -> None:
+        """Put the files of a local folder here, all at once, in place of what is here.
+
+        In an object store it becomes a single object, so that a reader sees all of it or none.
+
+        Raises:
+            OSError: It cannot be read, or not be written here.
+        """
+        if isinstance(self.location, Path):
+            with replacing_folder(self.location) as new:
+                _link_all(folder, new)
+            return
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                for file in sorted(folder.iterdir()):
+                    tar.add(file, file.name)
+            packed.flush()
+            # One write: a stream that fails between two would be closed as if it were whole.
+            with mmap.mmap(packed.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                _write(_packed(self.location), content)
+
+    def get_folder(self, folder: Path) -> None:
+        """Make a local folder of what `put_folder` has put here, in place of what is there.
+
+        Raises:
+            FileNotFoundError: Nothing is here.
+            OSError: It cannot be read, or the local folder not be written.
+        """
+        with replacing_folder(folder) as new:
+            if isinstance(self.location, Path):
+                _link_all(self.location, new)
+                return
+            packed = _packed(self.location)
+            stream = packed.file_system().open_input_stream(packed.key)
+            with stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                for name, member in _plain_files(tar):
+                    with (new / name).open("wb") as out:
+                        shutil.copyfileobj(member, out)
+
+
+def _link_all(folder: Path, new: Path) -> None:
+    for file in folder.iterdir():
+        try:
+            os.link(file, new / file.name)
+        except OSError:  # not every file system has links
+            shutil.copyfile(file, new / file.name)
+
+
+def _plain_files(tar: tarfile.TarFile) -> Iterator[tuple[str, Any]]:
+    """The files of an archive that lie in no folder: those that `put_folder` puts there."""
+    for member in tar:
+        if member.isfile() and Path(member.name).name == member.name:
+            yield member.name, tar.extractfile(member)
+
+
+def _packed(location: ObjectPath) -> ObjectPath:
+    return ObjectPath(location.scheme, f"{location.key}.tar", location.options, location.endpoint)
+
+
+def _read(file: ObjectPath) -> bytes:
+    with file.file_system().open_input_stream(file.key) as stream:
+        return bytes(stream.read())
+
+
+def _write(file: ObjectPath, data: bytes | mmap.mmap) -> None:
+    with file.file_system().open_output_stream(file.key) as stream:
+        stream.write(data)
+
+
+def _infos(file: ObjectPath) -> list[Any]:
+    found: list[Any] = file.file_system().get_file_info([file.key])
+    return found
+
+
+def _is_object(file: ObjectPath) -> bool:
+    return any(info.is_file for info in _infos(file))
+
+
+def _names(folder: ObjectPath) -> list[str]:
+    from pyarrow import fs
+
+    selector = fs.FileSelector(folder.key, allow_not_found=True)
+    return sorted(info.base_name for info in folder.file_system().get_file_info(selector))
