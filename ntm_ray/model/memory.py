@@ -46,7 +46,8 @@ class TrainingMemory:
         parameters: Weights and biases.
         optimizer: What the optimizer accumulates.
         gradient: Gradients that are kept whole.
-        best: The copy of the best epoch's parameters, which lies on the host.
+        best: Copies of the best epoch's parameters, the newest and the one before, which are there
+            together for a moment; they lie on the host.
         batch: Activations, entries and exponentials of a mini-batch.
         corpus: The training documents, where each trial holds its own; on a CPU all trials of a
             node share one copy.
@@ -101,7 +102,7 @@ def training_memory(
         parameters=parameters,
         optimizer=parameters * _ACCUMULATORS[hyperparameters.optimizer],
         gradient=dense if on_device else dense - _FLOAT * decoder,
-        best=0 if on_device else parameters,
+        best=0 if on_device else 2 * parameters,
         batch=_FLOAT * (activations + 4 * entries) + _TILES["cuda" if on_device else "cpu"],
         corpus=2 * _FLOAT * corpus.entries if on_device else 0,
         process=CUDA_PROCESS if on_device else _CPU_PROCESS,

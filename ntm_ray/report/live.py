@@ -31,9 +31,6 @@ _STYLES = {
 }
 _WORDS = {status: str(status).replace("_", " ") for status in _STYLES}
 
-_WAITING_AFTER = 15.0
-"""Seconds after which a job without a slot says what it waits for."""
-
 _COMPILING = "the first training on a machine compiles, once"
 _COMPILING_AFTER = 12.0
 """Seconds after which a first epoch that has not come seems to wait for the compiler."""
@@ -109,8 +106,8 @@ class LiveProgress:
             f"{progress.running} running{', ' + counts if counts else ''}; "
             f"{progress.epochs_spent:,} epochs spent, {progress.epochs_saved:,} saved"
         )
-        if (waiting := _waiting(progress)) is not None:
-            line += f"; {waiting}"
+        if progress.note is not None:
+            line += f"; {progress.note}"
         if _seems_to_compile(progress):
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
@@ -121,8 +118,7 @@ class LiveProgress:
     def _display(self) -> RenderableType:
         progress = self._progress
         if progress is None or not (progress.running or progress.ended):
-            waiting = _waiting(progress) if progress is not None else None
-            return Text(waiting or "Starting Ray ...", style="dim")
+            return Text((progress and progress.note) or "Starting Ray ...", style="dim")
         head = Table.grid(padding=(0, 1))
         head.add_row(
             ProgressBar(total=progress.trials, completed=progress.ended, width=28),
@@ -140,6 +136,8 @@ class LiveProgress:
         )
         epochs = f"epochs {progress.epochs_spent:,} spent, {progress.epochs_saved:,} saved"
         rows: list[RenderableType] = [head, counts, Text(epochs)]
+        if progress.note is not None:
+            rows.append(Text(progress.note, style="yellow"))
         if _seems_to_compile(progress):
             rows.append(Text(_COMPILING, style="dim"))
         if progress.best_loss is not None and progress.best_configuration is not None:
@@ -166,12 +164,6 @@ def describe_corpus(corpus: Corpus) -> str:
     if left_out:
         line += f"; {count(left_out, 'document')} without a known word left out"
     return line
-
-
-def _waiting(progress: Progress) -> str | None:
-    if progress.waits_for is None or progress.seconds < _WAITING_AFTER:
-        return None
-    return f"no node has {progress.waits_for} to spare yet, which a trial needs; waiting"
 
 
 def _seems_to_compile(progress: Progress) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from ntm_ray.errors import (
 )
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.folder import JobFolder
+from ntm_ray.tuning.head_watch import watching_head
 from ntm_ray.tuning.progress import Nobody, Observer
 from ntm_ray.tuning.ray_connection import RayConnection, ray_for
 from ntm_ray.tuning.result import TuningResult
@@ -163,8 +165,15 @@ def _run_trials(
         # Here, because importing Ray Tune takes a second, in which Ray starts.
         from ntm_ray.tuning.ray_tune import ctrl_c, run_trials
 
-        with ctrl_c(session) as interrupted:
+        with contextlib.ExitStack() as stack:
+            interrupted = stack.enter_context(ctrl_c(session))
             ray.wait()
+            if ray.is_cluster:
+                farewell = (
+                    "what is finished is kept, and "
+                    f"`ntm-ray tune --resume {folder.place}` goes on once it is back"
+                )
+                stack.enter_context(watching_head(ray.head, session.say, farewell))
             run_trials(session, job, corpus, folder, interrupted, is_cluster=ray.is_cluster)
         observer.update(session.progress())
     finally:

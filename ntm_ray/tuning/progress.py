@@ -25,7 +25,7 @@ class Progress:
         epochs_spent: Epochs trained by the trials of the search so far.
         epochs_saved: Epochs that the trials which have ended did not train of their budget.
         best_trial: Name, `best_loss` (nats a word) and `best_configuration` of the best so far.
-        waits_for: What a trial needs, where no slot has been found for one yet.
+        note: What there is to say besides, as that trials wait for a node.
         seconds: Since this session began; `seconds_left`: an estimate, once a trial has ended.
     """
 
@@ -40,7 +40,7 @@ class Progress:
     seconds: float
     seconds_left: float | None
     paused: int = 0
-    waits_for: str | None = None
+    note: str | None = None
 
     @property
     def ended(self) -> int:
@@ -49,7 +49,7 @@ class Progress:
 
     @classmethod
     def of(
-        cls, engine: Engine, seconds: float, ended_before: int, waits_for: str | None = None
+        cls, engine: Engine, seconds: float, ended_before: int, note: str | None = None
     ) -> Progress:
         """Look at an engine `seconds` into a session that began with `ended_before` ended."""
         here = engine.ended - ended_before
@@ -59,7 +59,7 @@ class Progress:
         return cls(
             trials=engine.job.trials,
             running=engine.counts[Status.RUNNING],
-            waits_for=waits_for,
+            note=note,
             paused=engine.counts[Status.PAUSED],
             outcomes=outcomes,
             epochs_spent=engine.epochs_spent,
@@ -73,7 +73,7 @@ class Progress:
 
 
 class Observer(Protocol):
-    """Somebody who is told how a job comes along; from one thread, and often: be quick."""
+    """Somebody who is told how a job comes along: often, and by more than one thread."""
 
     def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """The corpus is read, the job folder is there, Ray is about to start."""

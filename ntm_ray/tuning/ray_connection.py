@@ -70,6 +70,13 @@ class RayConnection:
         """Whether it is a cluster that was there before, and may grow and shrink."""
         return self._address is not None
 
+    @property
+    def head(self) -> str:
+        """Address of the head's GCS, ``host:port``, once connected."""
+        import ray
+
+        return str(ray.get_runtime_context().gcs_address)
+
     def start(self) -> None:
         """Begin to start Ray in the background, unless that has begun."""
         if self._thread is None:

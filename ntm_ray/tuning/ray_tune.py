@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.session import Session
 
+# Starting a process on a busy node may take so many seconds, and nobody waits for a node then.
+_SAID_AFTER = 15.0
 TRIALS_A_GPU = 4
 """How many trials share a GPU of a cluster unless `gpus_per_trial` says otherwise."""
 
@@ -233,11 +236,19 @@ class _Watch(tune.Callback):
         """Begin; `resources` are those that a slot may have to wait for."""
         self._session = session
         self._assigner = assigner
-        wanted = resources.bundles[0].items() if resources is not None else ()
-        self._wanted = " and ".join(f"{amount:g} {name}" for name, amount in wanted) or None
+        self._begun = time.monotonic()
+        self._note: str | None = None
+        if resources is not None:
+            wanted = resources.bundles[0].items()
+            what = " and ".join(f"{amount:g} {name}" for name, amount in wanted)
+            self._note = f"no node has {what} to spare yet, which a trial needs; waiting"
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002
-        self._session.waits_for = None if self._assigner.has_begun else self._wanted
+        if self._note is not None and self._assigner.has_begun:
+            self._note = None
+            self._session.say(None)
+        elif self._note is not None and time.monotonic() - self._begun > _SAID_AFTER:
+            self._session.say(self._note)
         self._session.tell_observer()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002

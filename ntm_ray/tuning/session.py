@@ -29,7 +29,7 @@ class Session:
 
     Attributes:
         engine: The job.
-        waits_for: What a trial needs, as long as there is no slot for one.
+        note: What there is to say of the state of things, for the observer.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Session:
             sync: Makes all events of the engine so far durable; `Journal.sync`.
         """
         self.engine = engine
-        self.waits_for: str | None = None
+        self.note: str | None = None
         self._folder = folder
         self._feature_dim = feature_dim
         self._observer = observer
@@ -123,7 +123,14 @@ class Session:
     def progress(self) -> Progress:
         """Say how far the job has come."""
         seconds = time.monotonic() - self._begun
-        return Progress.of(self.engine, seconds, self._ended_before, self.waits_for)
+        return Progress.of(self.engine, seconds, self._ended_before, self.note)
+
+    def say(self, note: str | None) -> None:
+        """Have the observer told something beside the figures; None: no longer."""
+        if note != self.note:
+            self.note = note
+            # At once, since it may be the watching thread that says it while the main one hangs.
+            self._observer.update(self.progress())
 
     def stopping(self) -> None:
         """Let the observer know that the job is being interrupted."""

@@ -41,12 +41,10 @@ def cluster() -> Iterator[Cluster]:
     """A head that computes nothing, and a node of four CPUs with memory for two small trials."""
     before = os.environ.get("RAY_AUTH_MODE")
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    cluster = Cluster(  # type: ignore[no-untyped-call]
+    cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
-    cluster.add_node(  # type: ignore[no-untyped-call]
-        num_cpus=4, num_gpus=1, memory=int(2.2 * memory_of(5))
-    )
+    cluster.add_node(num_cpus=4, num_gpus=1, memory=int(2.2 * memory_of(5)))
     yield cluster
     cluster.shutdown()  # type: ignore[no-untyped-call]
     if before is None:
@@ -123,13 +121,14 @@ def test_a_job_waits_for_a_node_that_has_what_a_trial_needs(
         said: str | None = None
 
         def update(self, progress: Progress) -> None:
-            if progress.waits_for and self.said is None:
-                self.said = progress.waits_for
-                cluster.add_node(num_cpus=6, wait=False)  # type: ignore[no-untyped-call]
+            if progress.note and self.said is None:
+                self.said = progress.note
+                cluster.add_node(num_cpus=6, wait=False)
 
     observer = StartsANode()
     result = job.run(observer, address=cluster.address)
-    assert observer.said == "6 CPU"
+    assert observer.said is not None
+    assert "no node has 6 CPU to spare" in observer.said
     assert result.faults.in_words() is None
     assert result.outcomes[Status.FINISHED] == 1
 
