@@ -8,17 +8,16 @@ it, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _NAMESPACES = ("--net", "--mount", "--pid", "--uts")
 # bash, because the first process of a machine inherits all orphans and must reap them.
@@ -59,9 +58,12 @@ class Machine:
         self.address = address
         # What `Popen` starts dies with this process, and with it all else there.
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL"]
-            + ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc"]
-            + ["bash", "-c", _FIRST_PROCESS, "bash", name, str(folder), address or "127.0.0.2"],
+            [
+                *("setpriv", "--pdeathsig", "KILL"),
+                *("unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc"),
+                *("bash", "-c", _FIRST_PROCESS, "bash", name, str(folder)),
+                address or "127.0.0.2",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,11 +113,11 @@ class Machine:
 
     def processes(self) -> dict[int, str]:
         """Process ids, as this test sees them, and command lines of all that runs there."""
-        namespace = os.readlink(f"/proc/{self.pid}/ns/pid")
+        namespace = Path(f"/proc/{self.pid}/ns/pid").readlink()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if os.readlink(folder / "ns/pid") == namespace:
+                if (folder / "ns/pid").readlink() == namespace:
                     line = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
                     found[int(folder.name)] = line.decode(errors="replace")
             except OSError:
@@ -199,6 +201,15 @@ class Network:
     def restore(self, machine: Machine) -> None:
         """Put the plug back."""
         self._switch.run("ip", "link", "set", "dev", machine.name, "up")
+
+    @contextlib.contextmanager
+    def away(self, machine: Machine) -> Iterator[None]:
+        """Cut a machine off for a while."""
+        self.cut(machine)
+        try:
+            yield
+        finally:
+            self.restore(machine)
 
 
 def started_by(process: subprocess.Popen[str]) -> int:

@@ -1,29 +1,25 @@
-"""A Ray cluster of `ray start` nodes, each on a `Machine` of its own, with token authentication."""
+"""A Ray cluster of `ray start` nodes, each on a `Machine` of its own, with a token."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cluster.network import Machine, Network
-
 if TYPE_CHECKING:
     import subprocess
+
+    from tests.cluster.network import Machine, Network
 
 REPOSITORY = Path(__file__).parents[2]
 PORT = 6379
 _OBJECT_STORE_BYTES = 100 * 2**20
-_STATE_OF_NODES = """
-import json, ray
-from ray.util.state import list_nodes
-ray.init(address="auto", logging_level="error")
-print(json.dumps({n["NodeManagerHostname"]: n["Alive"] for n in ray.nodes()}))
-"""
+# Words of the command lines of Ray's own processes on a machine, not of drivers.
+_OF_RAY = ("/ray/core/", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/", "ray::")
+_CLIENT_SERVER = "ray.util.client.server"
 
 
 class RayCluster:
@@ -32,6 +28,8 @@ class RayCluster:
     Attributes:
         head: The machine of the head; it has no CPU for trials, as heads should not.
         nodes: The other machines by name.
+        network: What joins them.
+        environment: What all of Ray's processes, and drivers, are started with.
     """
 
     def __init__(self, network: Network, folder: Path, nodes: int) -> None:
@@ -45,7 +43,7 @@ class RayCluster:
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(16))
-        self._network = network
+        self.network = network
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "RAY_AUTH_MODE": "token",
@@ -56,11 +54,8 @@ class RayCluster:
         self.head = network.add("head")
         self.nodes: dict[str, Machine] = {}
         self.start_head()
-        names = [f"node-{number}" for number in range(1, nodes + 1)]
-        for name in names:
-            self.nodes[name] = network.add(name)
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self.start_node, names))
+        self._missing = [f"node-{number}" for number in range(1, nodes + 1)]
+        self.bring_back_all()
 
     def start_head(self) -> None:
         """Start Ray on the head's machine."""
@@ -76,10 +71,43 @@ class RayCluster:
     def start_node(self, name: str) -> None:
         """Start Ray on the machine of a node, which is made if there is none."""
         if name not in self.nodes:
-            self.nodes[name] = self._network.add(name)
-        self._ray_start(
-            self.nodes[name], f"--address={self.head.address}:{PORT}", "--num-cpus=1"
-        )
+            self.nodes[name] = self.network.add(name)
+        self._ray_start(self.nodes[name], f"--address={self.head.address}:{PORT}", "--num-cpus=1")
+
+    def bring_back_all(self) -> None:
+        """Start Ray again on the nodes that have been killed, and wait until the head knows."""
+        for name in self._missing:
+            if name not in self.nodes:
+                self.nodes[name] = self.network.add(name)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.start_node, self._missing))
+        self._missing = []
+
+    def kill_node(self, name: str) -> None:
+        """Kill all of Ray on a node at once; its machine stays up, and says so to its peers."""
+        self.nodes[name].kill(*_OF_RAY)
+        self._missing.append(name)
+
+    def lose_power(self, name: str) -> None:
+        """End a node's machine without a word to anybody."""
+        self.remove(name)
+        self._missing.append(name)
+
+    def remove(self, name: str) -> None:
+        """End a node's machine for good."""
+        self.network.remove(self.nodes.pop(name))
+
+    def kill_head(self) -> None:
+        """Kill all of Ray on the head, but no driver there."""
+        self.head.kill(*_OF_RAY, _CLIENT_SERVER)
+
+    def restart(self) -> None:
+        """Start the head again, and then the nodes, with nothing left of what was before."""
+        self.start_head()
+        for name, node in self.nodes.items():
+            node.kill(*_OF_RAY)
+            self._missing.append(name)
+        self.bring_back_all()
 
     def _ray_start(self, machine: Machine, *arguments: str) -> None:
         machine.run(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -18,7 +16,9 @@ from ntm_ray.tuning.tables import epochs_table, trials_table
 from tests.end_to_end.jobs import SPACE, rows, uncut
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from ntm_ray.tuning.engine import Engine
 
