@@ -40,6 +40,10 @@ class JobError(NtmRayError):
     """A tuning job cannot be started, resumed or finished as asked."""
 
 
+class ClusterError(NtmRayError):
+    """A cluster cannot be reached, refuses, or does not fit what is asked of it."""
+
+
 class InterruptedJobError(JobError):
     """A tuning job was stopped before there was anything to show."""
 

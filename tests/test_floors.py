@@ -16,7 +16,8 @@ BELOW: dict[str, set[str]] = {
     "tuning": {"corpus", "model"},
     "testing": {"corpus", "model", "tuning"},
     "report": {"corpus", "model", "tuning"},
-    "cli": {"corpus", "model", "tuning", "report"},
+    "submission": {"corpus", "model", "tuning", "report"},
+    "cli": {"corpus", "model", "tuning", "report", "submission"},
 }
 RAY_AND_TORCH = {
     "corpus": {"ray", "torch"},
@@ -65,10 +66,27 @@ def test_every_package_stands_on_a_floor() -> None:
     assert packages == set(BELOW)
 
 
-def test_only_tuning_imports_ray() -> None:
+def test_only_tuning_imports_ray_and_submission_its_jobs_api() -> None:
     for file in PACKAGE.rglob("*.py"):
-        if "ray" in {name.split(".")[0] for name in imports(file)}:
-            assert file.relative_to(PACKAGE).parts[0] == "tuning", file
+        if of_ray := {name for name in imports(file) if name.split(".")[0] == "ray"}:
+            floor = file.relative_to(PACKAGE).parts[0]
+            assert floor in {"tuning", "submission"}, file
+            if floor == "submission":
+                jobs_api = {"ray.job_submission", "ray.job_submission.JobSubmissionClient"}
+                assert of_ray <= jobs_api, file
+
+
+def test_what_checks_versions_on_a_cluster_runs_without_any_package() -> None:
+    # -S: without site-packages, as in a Python that is not the one that Ray runs with.
+    run = subprocess.run(
+        [sys.executable, "-S", "-m", "ntm_ray.submission.entry", "tune", "job.yaml"],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (2, "")
+    assert "on the cluster has no Ray" in run.stdout
 
 
 def test_only_who_imports_testing_needs_pytest() -> None:
@@ -81,6 +99,7 @@ def test_only_who_imports_testing_needs_pytest() -> None:
     ("module", "unwanted"),
     [
         ("ntm_ray.cli", ["numpy", "ray", "torch"]),
+        ("ntm_ray.submission.submit", ["aiohttp", "numba", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.driver", ["numba", "pandas", "ray", "sklearn", "torch"]),
         ("ntm_ray.tuning.ray_tune", ["numba", "sklearn", "torch"]),
         ("ntm_ray.tuning.slot", ["pandas", "ray.tune", "torch"]),

@@ -8,6 +8,11 @@ import sys
 import typer
 
 from ntm_ray.cli.list import list_command
+from ntm_ray.cli.logs import logs_command
+from ntm_ray.cli.resume import resume_command
+from ntm_ray.cli.status import status_command
+from ntm_ray.cli.stop import stop_command
+from ntm_ray.cli.submit import submit_command
 from ntm_ray.cli.topics import topics_command
 from ntm_ray.cli.train import train_command
 from ntm_ray.cli.tune import INTERRUPTED, tune_command
@@ -30,6 +35,11 @@ app.command("tune")(tune_command)
 app.command("train")(train_command)
 app.command("topics")(topics_command)
 app.command("list")(list_command)
+app.command("submit")(submit_command)
+app.command("status")(status_command)
+app.command("stop")(stop_command)
+app.command("logs")(logs_command)
+app.command("resume")(resume_command)
 
 
 def main() -> None:

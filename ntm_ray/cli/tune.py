@@ -152,18 +152,19 @@ def tune_command(
             raise JobError("--resume goes on with a job as it is; give it the folder alone")
         result, job = _resume(resume, console, address)
     else:
-        result, job = _run(_make_job(source, fields, reading, fixed), console, address)
+        result, job = _run(make_job(source, fields, reading, fixed), console, address)
     _hand_over(result, job, console, json=json)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
-def _make_job(
+def make_job(
     source: str | None,
     fields: dict[str, Any],
     reading: dict[str, Any],
     fixed: dict[str, Any],
 ) -> TuningJob:
+    """The job of a source or a job file, with what the options say in place of it."""
     from ntm_ray.tuning import TuningJob
 
     if source is None or Path(source).suffix not in {".yaml", ".yml"}:

@@ -9,7 +9,6 @@ import ast
 import gzip
 import hashlib
 import json
-import os
 import platform
 import re
 import sysconfig
@@ -19,9 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
-
 from ntm_ray.corpus.atomic import replacing
+from ntm_ray.corpus.cache import cache_folder
 from ntm_ray.corpus.text import WORD, corpus_of_texts
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def read_docstrings(options: ReadOptions, *, installed: bool = False) -> Corpus:
     roots = [Path(sysconfig.get_path("stdlib"))]
     if installed:
         roots += sorted({Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")})
-    cache = _cache_folder() / f"docstrings-{_state(roots)}.json.gz"
+    cache = cache_folder() / f"docstrings-{_state(roots)}.json.gz"
     texts = _cached(cache)
     if texts is None:
         texts = distinct_docstrings(roots)
@@ -108,10 +106,6 @@ def _python_files(root: Path) -> Iterator[Path]:
 def _without_examples(text: str) -> str:
     """Removes doctest examples: from a line with `>>>` to the next blank line."""
     return re.sub(r"^[ \t]*>>>.*\n?(?:[ \t]*\S.*\n?)*", "", text, flags=re.MULTILINE)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("NTM_RAY_CACHE") or user_cache_path("ntm-ray"))
 
 
 def _state(roots: Iterable[Path]) -> str:

@@ -6,14 +6,23 @@ process. Credentials come from the environment of the process and never from the
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from ntm_ray.corpus.patience import patiently
 from ntm_ray.errors import StorageError
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 SCHEMES = {"s3": "s3", "gs": "gs", "gcs": "gs"}
 """The schemes that are understood, and what they are called here."""
@@ -30,7 +39,28 @@ _ENDPOINTS = {
 }
 # Seconds. The SDK has 1 and 3, which a busy machine or a large answer exceeds.
 _CONNECT_TIMEOUT = 5.0
-_REQUEST_TIMEOUT = 20.0
+_REQUEST_TIMEOUT = 10.0
+PATIENCE = 300.0
+"""Seconds for which what an object store refuses for the moment is tried again, unless said."""
+
+_PART = 1 << 26
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One thing below a path of an object store.
+
+    Attributes:
+        name: What of its key comes after the path and a slash.
+        is_object: Whether it is an object, and not a part that several keys have in common.
+        size: Bytes, of an object.
+        modified: When it was written, in nanoseconds since 1970, of an object.
+    """
+
+    name: str
+    is_object: bool
+    size: int | None
+    modified: int | None
 
 
 def is_uri(text: str) -> bool:
@@ -47,12 +77,16 @@ class ObjectPath:
         key: The bucket and what follows it, as in `bucket/runs/job`.
         options: How the store is reached, as said in the URI, as in `region=eu-west-1`.
         endpoint: The URL of a store that is not the provider's own, as said in the environment.
+        patience: Seconds for which a passing fault is waited out.
+
+    All that reads or writes raises `StorageError` with one line when that cannot be done.
     """
 
     scheme: str
     key: str
     options: str = ""
     endpoint: str = ""
+    patience: float = PATIENCE
 
     @classmethod
     def parse(cls, uri: str) -> ObjectPath:
@@ -100,6 +134,97 @@ class ObjectPath:
 
     def __truediv__(self, name: str) -> ObjectPath:
         return replace(self, key=f"{self.key}/{name}")
+
+    # What is done with it
+
+    def read(self) -> bytes:
+        """Read the object.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return self._patiently(self._read)
+
+    def download(self, file: BinaryIO) -> None:
+        """Write the object's content to a file, a part at a time.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        done, size = 0, 1
+        while done < size:
+            part, size = self._patiently(partial(self._part, done))
+            file.write(part)
+            done += _PART
+
+    def tag(self) -> str:
+        """What an object store says of an object's content, another after each change.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return self._patiently(self._tag)
+
+    def write(self, data: bytes | mmap.mmap) -> None:
+        """Make the object, or replace it, as a whole."""
+        self._patiently(lambda: self._write(data))
+
+    def below(self, *, recursive: bool = False) -> list[ObjectInfo]:
+        """What lies below it, in the order of the keys; nothing if there is nothing."""
+        return self._patiently(lambda: self._below(recursive=recursive))
+
+    def is_bucket_there(self) -> bool:
+        """Whether its bucket exists; who may not ask is told that it does not."""
+        bucket = self.key.partition("/")[0]
+        found = self._patiently(lambda: self.file_system().get_file_info(bucket))
+        return bool(found.type.value)
+
+    def delete(self) -> None:
+        """Remove the object, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._patiently(lambda: self.file_system().delete_file(self.key))
+
+    def delete_below(self) -> None:
+        """Remove all objects below it, if there are any."""
+        with contextlib.suppress(FileNotFoundError):
+            self._patiently(self._delete_below)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return patiently(action, self.uri, self.patience)
+
+    def _read(self) -> bytes:
+        with self.file_system().open_input_file(self.key) as file:
+            return bytes(file.read())
+
+    def _tag(self) -> str:
+        with self.file_system().open_input_file(self.key) as file:
+            said = {name.lower(): str(value) for name, value in file.metadata().items()}
+        return said.get("etag", "")
+
+    def _part(self, begin: int) -> tuple[bytes, int]:
+        with self.file_system().open_input_file(self.key) as file:
+            size = int(file.size())
+            return bytes(file.read_at(min(_PART, size - begin), begin)), size
+
+    def _write(self, data: bytes | mmap.mmap) -> None:
+        # All in one call: a stream that fails between two would be closed as if it were whole.
+        with self.file_system().open_output_stream(self.key) as stream:
+            stream.write(data)
+
+    def _below(self, *, recursive: bool) -> list[ObjectInfo]:
+        from pyarrow import fs
+
+        selector = fs.FileSelector(self.key, allow_not_found=True, recursive=recursive)
+        found = self.file_system().get_file_info(selector)
+        infos = [
+            ObjectInfo(info.path[len(self.key) + 1 :], info.is_file, info.size, info.mtime_ns)
+            for info in found
+        ]
+        return sorted(infos, key=lambda info: info.name)
+
+    def _delete_below(self) -> None:
+        if self._below(recursive=True):
+            self.file_system().delete_dir(self.key)
 
     def file_system(self) -> Any:
         """The `pyarrow.fs.FileSystem` that it lies in; one for all of a process."""

@@ -18,6 +18,7 @@ from ntm_ray.corpus.files import (
     read_text_lines,
 )
 from ntm_ray.corpus.matrices import read_matrix, read_matrix_folder
+from ntm_ray.corpus.object_store import SCHEMES
 from ntm_ray.corpus.options import ReadOptions
 from ntm_ray.corpus.synthetic import bars
 from ntm_ray.errors import CorpusError
@@ -120,7 +121,8 @@ def read_corpus(source: str | Path, options: ReadOptions | None = None) -> Corpu
     """Reads the corpus that `source` names, by the first of `FORMATS` that matches.
 
     Args:
-        source: a name of `CORPORA`, a file, a folder, or a `file://` URI of one. A file or
+        source: a name of `CORPORA`, a file, a folder, or a URI of one: `file://`, or `s3://` and
+            `gs://`, which are fetched into the user's cache when they are new there. A file or
             folder with the name of a corpus is reached as `./docstrings` or as a `Path`.
         options: how raw text becomes counts, and how a validation partition is split off.
 
@@ -132,6 +134,8 @@ def read_corpus(source: str | Path, options: ReadOptions | None = None) -> Corpu
         CorpusError: there is nothing of that name, it is of no known format, or it is broken.
     """
     options = options or ReadOptions()
+    if isinstance(source, str) and source.partition("://")[0] in SCHEMES:
+        return _read_fetched(source, options)
     try:
         path = _path_meant(source)
         for form in FORMATS:
@@ -141,6 +145,22 @@ def read_corpus(source: str | Path, options: ReadOptions | None = None) -> Corpu
         raise CorpusError(_unknown(source, path))
     except OSError as error:
         raise CorpusError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def _read_fetched(uri: str, options: ReadOptions) -> Corpus:
+    from ntm_ray.corpus.fetching import fetched  # only where an object store is read
+
+    try:
+        path = fetched(uri)
+    except OSError as error:
+        raise CorpusError(f"{uri}: cannot be kept here: {error.strerror}") from error
+    try:
+        return replace(read_corpus(path, options), source=uri)
+    except CorpusError as error:
+        # Where it is to the user, not where its copy is.
+        bare, _, _ = uri.partition("?")
+        text = str(error).replace(str(path), bare)
+        raise CorpusError(text.replace(str(path.parent), bare.rpartition("/")[0])) from None
 
 
 def _path_meant(source: str | Path) -> str:
@@ -154,7 +174,7 @@ def _path_meant(source: str | Path) -> str:
     uri = urlsplit(source)
     if uri.scheme != "file" or uri.netloc not in ("", "localhost"):
         raise CorpusError(
-            f"{source}: only local paths and file:///... can be read in this version; "
+            f"{source}: only local paths and URIs of file:///, s3:// and gs:// can be read; "
             "copy it to this machine first"
         )
     return _absolute(Path(url2pathname(uri.path)))

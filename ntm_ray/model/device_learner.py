@@ -12,10 +12,11 @@ import torch
 
 from ntm_ray.model.counts_source import CountsSource, fits
 from ntm_ray.model.evaluation import Losses, LossSum, losses_of, noisy_batches
-from ntm_ray.model.network import DocumentLosses, Network
+from ntm_ray.model.network import DocumentLosses
 from ntm_ray.model.optimizers import OPTIMIZERS
 from ntm_ray.model.products import Products, multiplying
 from ntm_ray.model.staging import Shape, Stage, groups
+from ntm_ray.model.variant_network import network_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,8 +66,9 @@ class DeviceLearner:
         self._device = device
         self._precision = precision
         products = Products(rounded=precision == "bf16")
-        self._network = Network(hyperparameters, device=device, products=products)
+        self._network = network_for(hyperparameters, device=device, products=products)
         self._network.initialise(generator)
+        self._network.start(corpus.train)
         parameters = self._network.parameters
         self._optimizer = OPTIMIZERS[hyperparameters.optimizer](parameters, hyperparameters)
         self._source = CountsSource.of(corpus.train, device, resident=resident)

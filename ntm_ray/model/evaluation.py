@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from ntm_ray.model.batch import Batch
-from ntm_ray.model.network import kl_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,7 +98,10 @@ def kl_per_document(network: Network, counts: csr_matrix) -> float:
 
     Near zero the posterior has collapsed onto the prior: topics say nothing about documents.
     """
-    sums = [kl_divergence(*network.posterior(batch)).sum() for batch in batches(network, counts)]
+    sums = [
+        network.kl_divergence(*network.posterior(batch)).sum()
+        for batch in batches(network, counts)
+    ]
     return float(torch.stack(sums).cpu().double().sum()) / counts.shape[0]
 
 

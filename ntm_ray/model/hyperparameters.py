@@ -1,4 +1,7 @@
-"""The 15 hyperparameters of SageMaker NTM: names, defaults, ranges and string forms."""
+"""The 15 hyperparameters of SageMaker NTM: names, defaults, ranges and string forms.
+
+Those of our own, which SageMaker NTM has not, are in :mod:`ntm_ray.model.extensions`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic_core import PydanticUndefined
 
 from ntm_ray.errors import HyperparameterError
+from ntm_ray.model.extensions import Extensions
+from ntm_ray.model.string_forms import allowed, boolean, integer, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,40 +30,6 @@ if TYPE_CHECKING:
 Activation = Literal["sigmoid", "tanh", "relu"]
 OptimizerName = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
 Layers = tuple[int, ...] | Literal["auto"]
-
-
-def _number(value: object) -> object:
-    """Read SageMaker's string form of a float; infinity is a number here, NaN is not."""
-    if isinstance(value, bool):
-        raise ValueError("a boolean is no number")
-    if isinstance(value, str):
-        value = float(value)
-    if isinstance(value, float) and math.isnan(value):
-        raise ValueError("NaN is no number")
-    return value
-
-
-def _integer(value: object) -> object:
-    """Read an integer, also from a string or from a float without a fraction."""
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            value = float(value)
-    value = _number(value)
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise ValueError("not integral")
-        return int(value)
-    return value
-
-
-def _boolean(value: object) -> bool:
-    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
-        return value.strip().lower() == "true"
-    if isinstance(value, bool):
-        return value
-    raise ValueError("neither true nor false")
 
 
 def _layers(value: object) -> object:
@@ -62,14 +40,10 @@ def _layers(value: object) -> object:
             return text
         value = text.removeprefix("[").removesuffix("]").split(",")
     sizes = value if isinstance(value, list | tuple) else [value]
-    layers = tuple(_integer(size) for size in sizes)
+    layers = tuple(integer(size) for size in sizes)
     if not layers or not all(isinstance(size, int) and size >= 1 for size in layers):
         raise ValueError("not a list of positive integers")
     return layers
-
-
-def _allowed(text: str) -> Any:
-    return Field(json_schema_extra={"allowed": text})
 
 
 class Hyperparameters(BaseModel):
@@ -78,21 +52,25 @@ class Hyperparameters(BaseModel):
     Every field also takes the string that a SageMaker request would carry. Use :meth:`parse`
     for what a user wrote: its errors are one line. Ranges and defaults are those of the
     SageMaker developer guide, "NTM Hyperparameters".
+
+    What SageMaker NTM has not is in :attr:`extensions`, off by default; :meth:`parse` and
+    :meth:`to_json_dict` name both alike.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    _extensions: Extensions = PrivateAttr(default_factory=Extensions)
 
     feature_dim: Annotated[
-        int, BeforeValidator(_integer), _allowed("an integer from 1 to 1000000")
+        int, BeforeValidator(integer), allowed("an integer from 1 to 1000000")
     ] = Field(ge=1, le=1_000_000, description="Number of words in the vocabulary.")
-    num_topics: Annotated[
-        int, BeforeValidator(_integer), _allowed("an integer from 2 to 1000")
-    ] = Field(ge=2, le=1000, description="Number of topics.")
-    batch_norm: Annotated[bool, BeforeValidator(_boolean), _allowed("true or false")] = Field(
+    num_topics: Annotated[int, BeforeValidator(integer), allowed("an integer from 2 to 1000")] = (
+        Field(ge=2, le=1000, description="Number of topics.")
+    )
+    batch_norm: Annotated[bool, BeforeValidator(boolean), allowed("true or false")] = Field(
         default=False, description="Normalise the hidden layers of the encoder over the batch."
     )
     clip_gradient: Annotated[
-        float, BeforeValidator(_number), _allowed("a number of at least 0.001, or Infinity")
+        float, BeforeValidator(number), allowed("a number of at least 0.001, or Infinity")
     ] = Field(
         default=math.inf,
         ge=1e-3,
@@ -101,18 +79,16 @@ class Hyperparameters(BaseModel):
     encoder_layers: Annotated[
         Layers,
         BeforeValidator(_layers),
-        _allowed('positive integers as in "60,40", or "auto" (3 * num_topics, 2 * num_topics)'),
+        allowed('positive integers as in "60,40", or "auto" (3 * num_topics, 2 * num_topics)'),
     ] = Field(default="auto", description="Sizes of the encoder's hidden layers.")
-    encoder_layers_activation: Annotated[Activation, _allowed("sigmoid, tanh or relu")] = Field(
+    encoder_layers_activation: Annotated[Activation, allowed("sigmoid, tanh or relu")] = Field(
         default="sigmoid", description="Activation of the encoder's hidden layers."
     )
-    epochs: Annotated[int, BeforeValidator(_integer), _allowed("an integer of at least 1")] = (
-        Field(
-            default=50, ge=1, description="Largest number of passes over the training documents."
-        )
+    epochs: Annotated[int, BeforeValidator(integer), allowed("an integer of at least 1")] = Field(
+        default=50, ge=1, description="Largest number of passes over the training documents."
     )
     learning_rate: Annotated[
-        float, BeforeValidator(_number), _allowed("a number from 0.000001 to 1")
+        float, BeforeValidator(number), allowed("a number from 0.000001 to 1")
     ] = Field(
         default=0.001,
         ge=1e-6,
@@ -120,43 +96,41 @@ class Hyperparameters(BaseModel):
         description="Step size of the optimizer; adadelta has none and leaves it unused.",
     )
     mini_batch_size: Annotated[
-        int, BeforeValidator(_integer), _allowed("an integer from 1 to 10000")
+        int, BeforeValidator(integer), allowed("an integer from 1 to 10000")
     ] = Field(default=256, ge=1, le=10_000, description="Documents in one step of training.")
     num_patience_epochs: Annotated[
-        int, BeforeValidator(_integer), _allowed("an integer of at least 1")
+        int, BeforeValidator(integer), allowed("an integer of at least 1")
     ] = Field(
         default=3,
         ge=1,
         description="Epochs looked back on by early stopping; more than `epochs` turns it off.",
     )
-    optimizer: Annotated[OptimizerName, _allowed("sgd, adam, adagrad, adadelta or rmsprop")] = (
+    optimizer: Annotated[OptimizerName, allowed("sgd, adam, adagrad, adadelta or rmsprop")] = (
         Field(default="adadelta", description="Rule that turns gradients into steps.")
     )
     rescale_gradient: Annotated[
-        float, BeforeValidator(_number), _allowed("a number from 0.001 to 1")
+        float, BeforeValidator(number), allowed("a number from 0.001 to 1")
     ] = Field(
         default=1.0,
         ge=1e-3,
         le=1.0,
         description="Factor on the gradient, which is summed over the mini-batch.",
     )
-    sub_sample: Annotated[float, BeforeValidator(_number), _allowed("a number from 0 to 1")] = (
-        Field(
-            default=1.0,
-            ge=0.0,
-            le=1.0,
-            description="Part of the training documents in an epoch, drawn anew for each.",
-        )
+    sub_sample: Annotated[float, BeforeValidator(number), allowed("a number from 0 to 1")] = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Part of the training documents in an epoch, drawn anew for each.",
     )
     tolerance: Annotated[
-        float, BeforeValidator(_number), _allowed("a number from 0.000001 to 0.1")
+        float, BeforeValidator(number), allowed("a number from 0.000001 to 0.1")
     ] = Field(
         default=0.001,
         ge=1e-6,
         le=0.1,
         description="Least fall of the loss, in nats a word, that early stopping counts.",
     )
-    weight_decay: Annotated[float, BeforeValidator(_number), _allowed("a number from 0 to 1")] = (
+    weight_decay: Annotated[float, BeforeValidator(number), allowed("a number from 0 to 1")] = (
         Field(default=0.0, ge=0.0, le=1.0, description="L2 penalty on weights, not on biases.")
     )
 
@@ -171,13 +145,30 @@ class Hyperparameters(BaseModel):
             HyperparameterError: One line that names each wrong field, its value, and what is
                 allowed there.
         """
-        try:
-            return cls.model_validate(dict(settings))
-        except ValidationError as error:
-            problems = {str(e["loc"][0]): (e["type"], e["input"]) for e in error.errors()}
+        own = {name: settings[name] for name in settings if name in Extensions.model_fields}
+        problems: dict[str, tuple[str, object]] = {}
+        parts: list[Any] = []
+        for kind, given in (
+            (cls, {name: settings[name] for name in settings if name not in own}),
+            (Extensions, own),
+        ):
+            try:
+                parts.append(kind.model_validate(given))
+            except ValidationError as error:
+                found = error.errors()
+                problems |= {str(e["loc"][0]): (e["type"], e["input"]) for e in found}
+        if problems:
             raise HyperparameterError(
                 "; ".join(_explain(name, *found) for name, found in problems.items())
-            ) from None
+            )
+        hyperparameters: Hyperparameters = parts[0]
+        hyperparameters._extensions = parts[1]
+        return hyperparameters
+
+    @property
+    def extensions(self) -> Extensions:
+        """What is set beyond SageMaker NTM."""
+        return self._extensions
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -187,13 +178,16 @@ class Hyperparameters(BaseModel):
         return self.encoder_layers
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Return all settings as plain JSON values that :meth:`parse` reads back."""
+        """Return all settings as plain JSON values that :meth:`parse` reads back.
+
+        Of the extensions there are those that are not off.
+        """
         settings = self.model_dump()
         if math.isinf(self.clip_gradient):
             settings["clip_gradient"] = "Infinity"
         if self.encoder_layers != "auto":
             settings["encoder_layers"] = ",".join(map(str, self.encoder_layers))
-        return settings
+        return settings | self._extensions.changed()
 
 
 @dataclass(frozen=True)
@@ -220,9 +214,10 @@ class FieldSpecification:
         return self.default is None
 
 
-def _specification() -> tuple[FieldSpecification, ...]:
+def specification_of(kind: type[BaseModel]) -> tuple[FieldSpecification, ...]:
+    """Return what is said of each field."""
     fields = []
-    for name, field in Hyperparameters.model_fields.items():
+    for name, field in kind.model_fields.items():
         kinds = {int: "int", float: "float", bool: "bool", Layers: "int list"}
         extra = field.json_schema_extra
         fields.append(
@@ -237,10 +232,13 @@ def _specification() -> tuple[FieldSpecification, ...]:
     return tuple(fields)
 
 
-SPECIFICATION: tuple[FieldSpecification, ...] = _specification()
+SPECIFICATION: tuple[FieldSpecification, ...] = specification_of(Hyperparameters)
 """All 15 hyperparameters in SageMaker's order, for tables and for messages."""
 
-_ALLOWED = {field.name: field.allowed for field in SPECIFICATION}
+EXTENSIONS: tuple[FieldSpecification, ...] = specification_of(Extensions)
+"""Those of our own, likewise."""
+
+_ALLOWED = {field.name: field.allowed for field in (*SPECIFICATION, *EXTENSIONS)}
 
 
 def _explain(name: str, kind: str, value: object) -> str:

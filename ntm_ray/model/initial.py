@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from ntm_ray.model.hyperparameters import Hyperparameters
 
 INITIAL_SCALE = 0.07
 """Weights start from Uniform(-0.07, 0.07)."""
 
 _TOGETHER = 1 << 22
+_UNSEEN = 0.5
+"""Added to each word's count, so that one without any has a logarithm."""
 
 
 def initialise(tensors: Mapping[str, NDArray[np.float32]], generator: np.random.Generator) -> None:
@@ -41,3 +46,31 @@ def drawn_weights(
         rows = slice(first, min(first + together, shape[0]))
         drawn = generator.random((rows.stop - first, shape[1]), dtype=np.float32)
         yield rows, (2 * drawn - 1) * np.float32(INITIAL_SCALE)
+
+
+def start_decoder(
+    tensors: Mapping[str, NDArray[np.float32]], train: csr_matrix, hyperparameters: Hyperparameters
+) -> None:
+    """Start the decoder from the frequencies of words, if `decoder_bias` wants that.
+
+    They go into the bias, or where topics are mixed, and there is none, into each topic.
+
+    Args:
+        tensors: Arrays that are written to, by name.
+        train: Counts of the training documents.
+        hyperparameters: The settings.
+    """
+    own = hyperparameters.extensions
+    if own.decoder_bias == "zero":
+        return
+    logarithms = log_frequencies(train)
+    if own.decoder == "mixture":
+        tensors["projection_weight"] += logarithms[:, None]
+    else:
+        tensors["projection_bias"][...] = logarithms
+
+
+def log_frequencies(counts: csr_matrix) -> NDArray[np.float32]:
+    """Return the logarithm of each word's part of all tokens, of words that do not occur too."""
+    sums = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() + _UNSEEN
+    return np.asarray(np.log(sums / sums.sum()), dtype=np.float32)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    from scipy.sparse import csr_matrix
 
     from ntm_ray.model.batch import Batch
     from ntm_ray.model.hyperparameters import Activation, Hyperparameters
@@ -154,7 +155,7 @@ class Network:
         mean, log_sigma = self.posterior(batch)
         wide = self._sample(mean, log_sigma, noise).wide
         return DocumentLosses(
-            recons=self._decoder.recons(batch, wide), kld=kl_divergence(mean, log_sigma)
+            recons=self._decoder.recons(batch, wide), kld=self.kl_divergence(mean, log_sigma)
         )
 
     @torch.inference_mode()
@@ -172,6 +173,13 @@ class Network:
         losses = self._training_decoder.with_gradient(batch, posterior)
         self._encode_backward(batch, layers, losses.d_mean, losses.d_log_sigma)
         return DocumentLosses(recons=losses.recons, kld=losses.kld)
+
+    def kl_divergence(self, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+        """Return the KL divergence of each document's posterior from the prior, in nats."""
+        return kl_divergence(mean, log_sigma)
+
+    def start(self, train: csr_matrix) -> None:
+        """Take from the training documents what the start depends on: here, nothing."""
 
     def _sample(
         self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor

@@ -8,13 +8,22 @@ import numpy as np
 
 from ntm_ray.corpus.counts import canonical_counts
 from ntm_ray.errors import CorpusError, HyperparameterError, NtmRayError
+from ntm_ray.model.coherence import CoherenceReference
 from ntm_ray.model.device import resolve_device
 from ntm_ray.model.evaluation import batches, evaluate, kl_per_document
 from ntm_ray.model.hyperparameters import Hyperparameters
-from ntm_ray.model.network import Network
 from ntm_ray.model.saved import SavedModel, load_model, save_model
-from ntm_ray.model.topics import top_words, topic_uniqueness, word_probabilities
+from ntm_ray.model.topics import (
+    live_topics,
+    repeated_words,
+    top_numbers,
+    top_words,
+    topic_diversity,
+    topic_uniqueness,
+    word_probabilities,
+)
 from ntm_ray.model.training import EpochRecord, Training
+from ntm_ray.model.variant_network import network_for
 
 if TYPE_CHECKING:
     import os
@@ -26,8 +35,10 @@ if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.evaluation import Losses
+    from ntm_ray.model.network import Network
 
-_UNIQUENESS_WORDS = 10
+_TOP_WORDS = 10
+_DIVERSITY_WORDS = 25
 
 
 class NTM:
@@ -116,11 +127,7 @@ class NTM:
         corpus = training.corpus
         network = _network(training.hyperparameters, training.best_tensors, device)
         judged = corpus.validation if corpus.validation.shape[0] else corpus.train
-        words = top_words(
-            training.best_tensors["projection_weight"].numpy(),
-            corpus.vocabulary,
-            _UNIQUENESS_WORDS,
-        )
+        weights = training.best_tensors["projection_weight"].numpy()
         self.history = list(training.history)
         self._network = network
         self._model = SavedModel(
@@ -130,7 +137,8 @@ class NTM:
             metrics={
                 **training.best.metrics(),
                 "kl_per_document": kl_per_document(network, judged),
-                "topic_uniqueness": topic_uniqueness(words),
+                **_judged_topics(weights, corpus.vocabulary, judged),
+                "live_topics": live_topics(_topic_weights(network, judged)),
             },
         )
 
@@ -169,10 +177,11 @@ class NTM:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the best epoch: those of its record and two of the topics.
+        """Metrics of the best epoch: those of its record, and of the topics.
 
-        ``kl_per_document`` is in nats over the validation (else training) documents;
-        ``topic_uniqueness`` is over the ten top words of each topic.
+        ``kl_per_document`` is in nats; ``topic_uniqueness``, ``repeated_words`` (how many there
+        are) and ``npmi`` are of the ten top words of each topic, ``topic_diversity`` of 25. All,
+        and ``live_topics``, are over the validation (else training) documents.
         """
         return dict(self._trained().metrics)
 
@@ -199,10 +208,8 @@ class NTM:
             CorpusError: The counts do not fit the vocabulary, or are negative or not finite.
         """
         rows, network = self._counts(counts), self._ready()
-        weights = [network.topic_weights(batch).cpu().numpy() for batch in batches(network, rows)]
-        topics = self.hyperparameters.num_topics
-        result = np.concatenate([np.empty((0, topics), np.float32), *weights])
-        result[np.diff(rows.indptr) == 0] = 1 / topics
+        result = _topic_weights(network, rows)
+        result[np.diff(rows.indptr) == 0] = 1 / self.hyperparameters.num_topics
         return result
 
     def evaluate(self, counts: Counts | ArrayLike) -> Losses:
@@ -236,6 +243,25 @@ class NTM:
 def _network(
     hyperparameters: Hyperparameters, tensors: Mapping[str, torch.Tensor], device: str
 ) -> Network:
-    network = Network(hyperparameters, device=resolve_device(device))
+    network = network_for(hyperparameters, device=resolve_device(device))
     network.load(tensors)
     return network
+
+
+def _topic_weights(network: Network, counts: Counts) -> NDArray[np.float32]:
+    none = np.empty((0, network.hyperparameters.num_topics), np.float32)
+    weights = [network.topic_weights(batch).cpu().numpy() for batch in batches(network, counts)]
+    return np.concatenate([none, *weights])
+
+
+def _judged_topics(
+    weights: NDArray[np.float32], vocabulary: tuple[str, ...], judged: Counts
+) -> dict[str, float]:
+    words = top_words(weights, vocabulary, _TOP_WORDS)
+    numbers = top_numbers(weights, _TOP_WORDS)
+    return {
+        "topic_uniqueness": topic_uniqueness(words),
+        "topic_diversity": topic_diversity(top_words(weights, vocabulary, _DIVERSITY_WORDS)),
+        "repeated_words": len(repeated_words(words)),
+        "npmi": float(CoherenceReference(judged).npmi(numbers).mean()),
+    }

@@ -41,12 +41,16 @@ class Optimizer(ABC):
     accumulators: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors that are kept from step to step."""
 
+    has_rate: ClassVar[bool] = True
+    """Whether steps are proportional to a learning rate."""
+
     def __init__(self, parameters: ParameterVector, hyperparameters: Hyperparameters) -> None:
         self._parameters = parameters
         self._learning_rate = hyperparameters.learning_rate
         self._weight_decay = hyperparameters.weight_decay
         self._rescale = hyperparameters.rescale_gradient
         self._clip_at = hyperparameters.clip_gradient
+        self._decoder_rate = hyperparameters.extensions.decoder_rate if self.has_rate else 1.0
         self.steps = 0
         self.state_tensors = {
             name: torch.zeros_like(parameters.flat) for name in self.accumulators
@@ -95,6 +99,9 @@ class Optimizer(ABC):
                 self._update(weights, part, rate, *state)
         if self._rescale != 1.0:
             gradient.mul_(self._rescale)
+        decoder = parameters.flat[parameters.others_end :]
+        # A step is proportional to its rate, decay included: another rate makes it so much longer.
+        before = decoder.clone() if self._decoder_rate != 1.0 else None
         if self._weight_decay:
             width = parameters.matrix_width
             matrix = gradient[parameters.others_end - begin :].view(parameters.matrix.shape)
@@ -105,6 +112,8 @@ class Optimizer(ABC):
             flats = (tensor[begin:][piece] for tensor in (parameters.flat, *states))
             weights, *state = flats
             self._update(weights, gradient[piece], rate, *state)
+        if before is not None:
+            decoder.sub_(before).mul_(self._decoder_rate).add_(before)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], steps: int) -> None:
         """Go on from the `state_tensors` and `steps` of another optimizer of this kind."""
@@ -205,6 +214,7 @@ class AdaDelta(Optimizer):
     """AdaDelta without a learning rate; each step also takes wd of a weight itself away."""
 
     accumulators = ("gradients", "deltas")
+    has_rate = False
     rho, epsilon = 0.9, 1e-5
 
     def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:  # noqa: ARG002

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_LIVE_SHARE = 1.5
+"""Times the equal share ``1 / topics``."""
+
 
 def word_probabilities(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each topic's distribution over words, ``(topics, vocabulary)``; rows sum to 1.
@@ -37,8 +40,12 @@ def top_words(
         words: Words a topic; all of them where the vocabulary is smaller. Of words of the same
             weight the earlier one comes first.
     """
-    order = np.argsort(-weights, axis=0, kind="stable")[:words]
-    return [[vocabulary[word] for word in column] for column in order.T]
+    return [[vocabulary[word] for word in topic] for topic in top_numbers(weights, words)]
+
+
+def top_numbers(weights: NDArray[np.float32], words: int = 10) -> NDArray[np.int64]:
+    """Return the numbers of the words of :func:`top_words`, ``(topics, words)``."""
+    return np.argsort(-weights, axis=0, kind="stable")[:words].T
 
 
 def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:
@@ -52,3 +59,34 @@ def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:
     shared = Counter(word for topic in topics for word in set(topic))
     of_topics = [sum(1 / shared[word] for word in topic) / len(topic) for topic in topics]
     return sum(of_topics) / len(of_topics)
+
+
+def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
+    """Return the topic diversity (TD) of topics given by their top words.
+
+    It is the number of different words over the number of all. Source: Dieng, Ruiz and Blei,
+    "Topic Modeling in Embedding Spaces" (2020), section 6, who take 25 words of each topic.
+    """
+    words = [word for topic in topics for word in topic]
+    return len(set(words)) / len(words)
+
+
+def repeated_words(topics: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return the words that are in several topics, with their number of topics, most first."""
+    shared = Counter(word for topic in topics for word in set(topic))
+    several = [(word, number) for word, number in shared.items() if number > 1]
+    return dict(sorted(several, key=lambda pair: (-pair[1], pair[0])))
+
+
+def live_topics(weights: NDArray[np.float32]) -> int:
+    """Return how many topics have half more than an equal share of at least one document.
+
+    Of a posterior that has collapsed none has, since all documents get the same weights; a topic
+    that no document uses has not either.
+
+    Args:
+        weights: Topic weights, ``(documents, topics)``; rows sum to 1.
+    """
+    if not len(weights):
+        return 0
+    return int((weights.max(axis=0) >= _LIVE_SHARE / weights.shape[1]).sum())

@@ -25,6 +25,7 @@ from ntm_ray.report.plots import (
 )
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning import OBJECTIVE
+from ntm_ray.tuning.faults import faults_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +68,7 @@ def _page(
         plot_div(panel(result, trials, parameters, losses), PANEL + name, f"<h3>{name}</h3>")
         for name, parameters in searched.items()
     ]
-    if (faults := result.faults.in_words()) is not None:
+    if (faults := faults_in_words(result.faults)) is not None:
         warnings = [f"What went wrong on the way, and was made good: {faults}.", *warnings]
     if result.interrupted:
         warnings = ["The job was stopped before all of its trials were carried out.", *warnings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.padding import Padding
 from rich.table import Table
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ntm_ray.report.warnings import collapse_warnings
 from ntm_ray.report.wording import count, duration, value
+from ntm_ray.tuning.faults import faults_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,13 +21,54 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ntm_ray.tuning import TuningResult
+    from ntm_ray.tuning import BestTrial, Status
+    from ntm_ray.tuning.storage import Place
 
 TOPIC_WORDS = 10
 
 
+class Found(Protocol):
+    """What is printed of a job's result: a `TuningResult`, or one that was fetched."""
+
+    @property
+    def best(self) -> BestTrial:
+        """The best trial."""
+
+    @property
+    def baselines(self) -> dict[str, float | None]:
+        """The yardsticks."""
+
+    @property
+    def outcomes(self) -> dict[Status, int]:
+        """How many trials ended in each way."""
+
+    @property
+    def epochs_spent(self) -> int:
+        """Epochs trained by all trials."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """How long the job took."""
+
+    @property
+    def place(self) -> Place:
+        """Where the folder is that holds it."""
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How often what went wrong on the way, and was made good."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the job was stopped before its end."""
+
+
 def print_result(
-    console: Console, result: TuningResult, tuned: Sequence[str], topics: list[list[str]]
+    console: Console,
+    result: Found,
+    tuned: Sequence[str],
+    topics: list[list[str]],
+    go_on: list[str] | None = None,
 ) -> None:
     """Print what a tuning job found.
 
@@ -35,6 +77,8 @@ def print_result(
         result: What it found.
         tuned: The names of the hyperparameters that were searched.
         topics: The best model's topics, as words.
+        go_on: The `ntm-ray` command that goes on with it if it was interrupted; None:
+            `tune --resume` with its folder.
     """
     best = result.best
     console.print()
@@ -58,14 +102,14 @@ def print_result(
         f"{count(budget, 'trial')}: {outcomes}; {count(result.epochs_spent, 'epoch')} spent "
         f"in {duration(result.wall_seconds)}"
     )
-    if (faults := result.faults.in_words()) is not None:
+    if (faults := faults_in_words(result.faults)) is not None:
         console.print(f"What went wrong on the way, and was made good: {faults}")
     written = "best/ (the model), trials.parquet, epochs.parquet, result.json, report.html"
     console.print(f"Written to {result.place}:", soft_wrap=True)
     console.print(f"  {written}")
     if result.interrupted:
         console.print(Text("Stopped before all trials were carried out. Go on with:", "yellow"))
-        print_command(console, ["tune", "--resume", result.place.uri])
+        print_command(console, go_on or ["tune", "--resume", result.place.uri])
     else:
         console.print("Next, more words of each topic:")
         print_command(console, ["topics", best.place.uri, "--words", "20"])

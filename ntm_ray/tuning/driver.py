@@ -132,7 +132,7 @@ def _carry_out(
 
         result = TuningResult.of(
             engine,
-            NTM.load(folder.best),
+            NTM.load(folder.whole_best()),
             place=folder.place,
             unigram=unigram_loss(corpus.train, corpus.validation),
             wall_seconds=wall_seconds,

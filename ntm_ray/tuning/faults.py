@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ntm_ray.tuning.journal import Event
 
 
@@ -75,17 +77,21 @@ class FaultLog:
         """Take note that a driver ends in good order."""
         self._has_driver = False
 
-    def in_words(self) -> str | None:
-        """Say in a line what happened and what it cost; None if nothing did."""
-        counts = Counter(fault.kind for fault in self.faults)
-        if not counts:
-            return None
-        parts = [f"{n} {_WORDS[kind][n > 1]}" for kind in FaultKind if (n := counts[kind])]
-        epochs = f"{self.epochs_repeated} epoch{'s' * (self.epochs_repeated != 1)}"
-        return f"{', '.join(parts)}; {epochs} trained again"
-
     def to_json_dict(self) -> dict[str, int]:
         """How often each kind happened, and how many epochs were trained again."""
         counts = Counter(fault.kind for fault in self.faults)
         by_kind = {str(kind): counts[kind] for kind in FaultKind}
         return by_kind | {"epochs_repeated": self.epochs_repeated}
+
+
+def faults_in_words(faults: Mapping[str, int]) -> str | None:
+    """Say in a line what happened and what it cost; None if nothing did.
+
+    Args:
+        faults: As of `FaultLog.to_json_dict`.
+    """
+    parts = [f"{n} {_WORDS[kind][n > 1]}" for kind in FaultKind if (n := faults[kind])]
+    if not parts:
+        return None
+    epochs = faults["epochs_repeated"]
+    return f"{', '.join(parts)}; {epochs} epoch{'s' * (epochs != 1)} trained again"

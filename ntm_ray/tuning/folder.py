@@ -116,7 +116,11 @@ class JobFolder:
             JobError: If the folder exists already or cannot be made.
         """
         storage = Place.at(job.storage)
-        name = job.name or _new_name(storage, corpus.name)
+        if not storage.is_local:
+            from ntm_ray.tuning.remote_folder import RemoteJobFolder  # it is one of these
+
+            return RemoteJobFolder.begin(storage, job, corpus)
+        name = job.name or new_name(storage, corpus.name)
         path = storage.path / name
         folder = cls(path)
         if folder.job_file.exists():
@@ -124,21 +128,13 @@ class JobFolder:
                 f"{path}: holds a job already; `ntm-ray tune --resume {path}` goes on with it, "
                 "--name gives a new one another folder"
             )
-        if isinstance(job.corpus, str) and corpus.source is not None:
-            # Where it is from everywhere, not only from the folder that this was called in.
-            job = job.model_copy(update={"corpus": corpus.source})
         try:
             path.mkdir(parents=True)
-            folder.ray.mkdir()
-            if isinstance(job.corpus, Corpus):
-                corpus.save(path / "corpus.npz")
-            description = json.dumps(corpus.describe(), indent=2) + "\n"
-            folder.write(folder.corpus_file, description)
-            folder.write(folder.job_file, job.to_yaml())
         except FileExistsError:
             raise JobError(f"{path}: exists already; --name gives the job another") from None
         except OSError as error:
             raise JobError(f"{path}: the job folder cannot be written: {error.strerror}") from None
+        write_job(folder, job, corpus, with_corpus=isinstance(job.corpus, Corpus))
         return folder
 
     @classmethod
@@ -148,7 +144,12 @@ class JobFolder:
         Raises:
             JobError: If it is not one.
         """
-        folder = cls(Place.at(where).path)
+        place = Place.at(where)
+        if not place.is_local:
+            from ntm_ray.tuning.remote_folder import RemoteJobFolder  # it is one of these
+
+            return RemoteJobFolder.take(place)
+        folder = cls(place.path)
         for file in (folder.job_file, folder.corpus_file):
             if not file.is_file():
                 raise JobError(f"{where}: not a job folder, {file.name} is missing")
@@ -218,12 +219,21 @@ class JobFolder:
             if epoch.isdigit() and int(epoch) < but:
                 (models / epoch).delete()
 
-    def drop_states(self, trial: str, but: int | None = None) -> None:
-        """Remove the states of a trial, all or those of other epochs than `but`."""
+    def whole_best(self) -> Path:
+        """The model folder of the best model so far, on this machine and up to date."""
+        return self.best
+
+    def drop_states(self, trial: str, but: int | None = None, *, up_to: int | None = None) -> None:
+        """Remove the states of a trial, all or those of other epochs than `but`.
+
+        With `up_to`, only those of epochs up to it: later ones the trial may have saved, and
+        nobody has heard of them yet.
+        """
         states = self.states / trial
-        for epoch in states.names():
-            if epoch != str(but):
-                (states / epoch).delete()
+        for name in states.names():
+            epoch = int(name) if name.isdigit() else -1
+            if epoch != but and (up_to is None or epoch <= up_to):
+                (states / name).delete()
 
     def drop_state(self, trial: str, epoch: int) -> None:
         """Remove the state of one epoch of a trial, if it is there."""
@@ -235,11 +245,34 @@ class JobFolder:
         self.states.delete()
 
 
-def _new_name(storage: Place, corpus: str) -> str:
+def write_job(folder: JobFolder, job: TuningJob, corpus: Corpus, *, with_corpus: bool) -> None:
+    """Write into a folder that is there what a job begins with.
+
+    Raises:
+        JobError: If it cannot be written.
+    """
+    if isinstance(job.corpus, str) and corpus.source is not None:
+        # Where it is from everywhere, not only from the folder that this was called in.
+        job = job.model_copy(update={"corpus": corpus.source})
+    try:
+        folder.ray.mkdir()
+        if with_corpus:
+            corpus.save(folder.path / "corpus.npz")
+        folder.write(folder.corpus_file, json.dumps(corpus.describe(), indent=2) + "\n")
+        folder.write(folder.job_file, job.to_yaml())
+    except OSError as error:
+        raise JobError(
+            f"{folder.path}: the job folder cannot be written: {error.strerror}"
+        ) from None
+
+
+def new_name(storage: Place, corpus: str) -> str:
+    """A name for a job folder that there is none of in a place: of the corpus and the time."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", corpus).strip("-.") or "corpus"
     stem = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
     name, number = stem, 1
-    while (storage / name).exists():
+    taken = storage.names()
+    while name in taken:
         number += 1
         name = f"{stem}-{number}"
     return name

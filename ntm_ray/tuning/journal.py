@@ -6,6 +6,7 @@ only ever appended, so that a process killed at any moment loses at most the lin
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,11 @@ from ntm_ray.errors import JobError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ntm_ray.tuning.lease import Lease
+
 Event = dict[str, Any]
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class Journal:
@@ -31,13 +36,12 @@ class Journal:
         self.path = path
         # Unbuffered: what a full disk has refused must not be tried again when the file is closed.
         self._file = path.open("a+b", buffering=0)
+        self._lease: Lease | None = None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._take_hold()
+        except BaseException:
             self._file.close()
-            raise JobError(
-                f"{path.parent}: another process is working on this job; wait for it to end"
-            ) from None
+            raise
 
     def read(self) -> list[Event]:
         """Return all events so far, and cut off a last line that was not written to its end.
@@ -63,13 +67,19 @@ class Journal:
             events.append(event)
         return events
 
+    @staticmethod
+    def _line(event: Event) -> bytes:
+        return json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
     def append(self, event: Event) -> None:
         """Write an event, and hand it to the operating system before returning.
 
         Raises:
             OSError: If it cannot be written, as on a full disk; no part of it is left behind.
         """
-        line = json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        if self._lease is not None:
+            self._lease.check()
+        line = self._line(event)
         end = self._file.seek(0, os.SEEK_END)
         try:
             while line:
@@ -79,8 +89,32 @@ class Journal:
             raise
 
     def sync(self) -> None:
-        """Make what is written durable before returning, where the job lies on shared storage."""
+        """Have the disk keep what is written, so that it outlives the machine's power.
+
+        Raises:
+            OSError: If it cannot.
+        """
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Let go of the journal."""
         self._file.close()
+        if self._lease is not None:
+            self._lease.release()
+
+    def _take_hold(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JobError(
+                f"{self.path.parent}: another process is working on this job; wait for it to end"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            # Some network file systems have none: a small file stands for it.
+            from ntm_ray.tuning.lease import Lease
+            from ntm_ray.tuning.storage import Place
+
+            self._lease = Lease(Place.at(self.path.parent))
+            self._lease.acquire()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ntm_ray.model import NTM
     from ntm_ray.tuning.engine import Engine
-    from ntm_ray.tuning.faults import FaultLog
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.storage import Place
 
@@ -138,9 +137,9 @@ class TuningResult:
         return self._engine.job
 
     @property
-    def faults(self) -> FaultLog:
-        """What went wrong around trials, and was made good."""
-        return self._engine.faults
+    def faults(self) -> dict[str, int]:
+        """How often what went wrong around trials, and was made good; and epochs trained again."""
+        return self._engine.faults.to_json_dict()
 
     def trials(self) -> pa.Table:
         """One row a trial; the content of `trials.parquet`."""
@@ -170,5 +169,5 @@ class TuningResult:
             "wall_seconds": round(self.wall_seconds, 1),
             "folder": self.place.uri,
             "interrupted": self.interrupted,
-            "faults": self.faults.to_json_dict(),
+            "faults": self.faults,
         }

@@ -171,7 +171,8 @@ class Session:
                 if one.saved is not None:
                     self._folder.drop_model(one.name, but=one.saved["epoch"])
             else:
-                self._folder.drop_model(one.name)
+                # A paused one may go on, and save another, before this is done.
+                self._folder.drop_model(one.name, but=None if one.ended else one.epochs + 1)
 
     def _drop_states(self, trial: Trial, checkpoint: int | None) -> None:
         """Remove the states of a trial that it cannot go on from any more.
@@ -181,6 +182,7 @@ class Session:
             checkpoint: Its checkpoint before that.
         """
         scheduler = self.engine.scheduler
+        up_to = None if trial.ended else trial.epochs
         if scheduler.takes_over:
             # Those of rungs are for others too.
             if checkpoint is None or checkpoint in scheduler.rungs:
@@ -188,10 +190,10 @@ class Session:
             if trial.ended or checkpoint != trial.checkpoint:
                 self._folder.drop_state(trial.name, checkpoint)
         elif trial.status is Status.PAUSED:
-            self._folder.drop_states(trial.name, but=trial.epochs)
+            self._folder.drop_states(trial.name, but=trial.epochs, up_to=up_to)
         elif scheduler.pauses or checkpoint != trial.checkpoint or (trial.ended and checkpoint):
             kept = None if trial.ended or trial.begins_at is None else trial.begins_at[1]
-            self._folder.drop_states(trial.name, but=kept)
+            self._folder.drop_states(trial.name, but=kept, up_to=up_to)
 
     def _drop_states_below_all(self) -> None:
         """Remove states that no trial can take over any more: all are beyond their epochs."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# In an object store, a folder as a whole is one object of this name.
+_SUFFIX = ".tar"
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder that may be on this machine or in an object store; it need not exist.
 
     A value: cheap to make, to compare and to send to another process. Names of files in it hold
-    no slash.
+    no slash. What an object store cannot do for the moment is tried again for five minutes, or
+    for its `patience`; what is refused for good is a `StorageError` at once, in one line.
 
     Attributes:
         location: Where it is.
@@ -85,6 +90,12 @@ class Place:
         """The last part of its path."""
         return self.location.name
 
+    def with_patience(self, seconds: float) -> Place:
+        """The same place, whose passing faults are waited out for so long."""
+        if isinstance(self.location, Path):
+            return self
+        return Place(replace(self.location, patience=seconds))
+
     # Files
 
     def read_bytes(self, name: str) -> bytes:
@@ -96,7 +107,7 @@ class Place:
         """
         if isinstance(self.location, Path):
             return (self.location / name).read_bytes()
-        return _read(self.location / name)
+        return (self.location / name).read()
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all.
@@ -109,33 +120,66 @@ class Place:
             with replacing(self.location / name) as file:
                 file.write(data)
         else:
-            _write(self.location / name, data)
+            (self.location / name).write(data)
+
+    def put_file(self, file: Path) -> None:
+        """Put a local file here, under its own name, whole or not at all.
+
+        Raises:
+            OSError: It cannot be read, or not be written here.
+        """
+        size = file.stat().st_size
+        if isinstance(self.location, Path) or not size:
+            self.write_bytes(file.name, file.read_bytes())
+            return
+        with (
+            file.open("rb") as content,
+            mmap.mmap(content.fileno(), size, access=mmap.ACCESS_READ) as mapped,
+        ):
+            (self.location / file.name).write(mapped)
+
+    def delete_file(self, name: str) -> None:
+        """Remove a file; none there is fine."""
+        if isinstance(self.location, Path):
+            (self.location / name).unlink(missing_ok=True)
+        else:
+            (self.location / name).delete()
 
     def exists(self) -> bool:
         """Whether there is a folder here: one of `put_folder`, or one with a file in it."""
         if isinstance(self.location, Path):
             return self.location.is_dir()
-        return bool(_names(self.location)) or _is_object(_packed(self.location))
+        packed = _packed(self.location)
+        beside = replace(self.location, key=packed.key.rpartition("/")[0]).below()
+        return any(info.name in (self.name, packed.name) for info in beside)
 
     def names(self) -> list[str]:
         """Names of the files and folders in it, sorted; none if it does not exist."""
         if isinstance(self.location, Path):
             found = self.location.iterdir() if self.location.is_dir() else ()
             return sorted(entry.name for entry in found)
-        return _names(self.location)
+        return sorted(info.name.removesuffix(_SUFFIX) for info in self.location.below())
+
+    def folders(self) -> list[str]:
+        """Paths, from here, of all folders below that hold files, as in `0003/9`, sorted."""
+        if isinstance(self.location, Path):
+            files = (path for path in self.location.rglob("*") if path.is_file())
+            found = {file.parent.relative_to(self.location).as_posix() for file in files}
+            return sorted(found - {"."})
+        names = [info.name for info in self.location.below(recursive=True) if info.is_object]
+        packed = {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)}
+        plain = {name.rpartition("/")[0] for name in names if not name.endswith(_SUFFIX)}
+        return sorted((packed | plain) - {""})
 
     def delete(self) -> None:
-        """Remove it with all that is in it; nothing there is fine."""
+        """Remove it with all that is in it; nothing there is fine.
+
+        What `put_folder` has put into an object store is removed by `delete_folder`.
+        """
         if isinstance(self.location, Path):
             shutil.rmtree(self.location, ignore_errors=True)
             return
-        from pyarrow import fs
-
-        files = self.location.file_system()
-        selector = fs.FileSelector(self.location.key, allow_not_found=True, recursive=True)
-        for info in [*files.get_file_info(selector), *_infos(_packed(self.location))]:
-            if info.is_file:
-                files.delete_file(info.path)
+        self.location.delete_below()
 
     @contextlib.contextmanager
     def brought_here(self) -> Iterator[Path]:
@@ -186,9 +230,8 @@ class Place:
                 for file in sorted(folder.iterdir()):
                     tar.add(file, file.name)
             packed.flush()
-            # One write: a stream that fails between two would be closed as if it were whole.
             with mmap.mmap(packed.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                _write(_packed(self.location), content)
+                _packed(self.location).write(content)
 
     def get_folder(self, folder: Path) -> None:
         """Make a local folder of what `put_folder` has put here, in place of what is there.
@@ -201,12 +244,20 @@ class Place:
             if isinstance(self.location, Path):
                 _link_all(self.location, new)
                 return
-            packed = _packed(self.location)
-            stream = packed.file_system().open_input_stream(packed.key)
-            with stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-                for name, member in _plain_files(tar):
-                    with (new / name).open("wb") as out:
-                        shutil.copyfileobj(member, out)
+            with tempfile.TemporaryFile() as packed:
+                _packed(self.location).download(packed)
+                packed.seek(0)
+                with tarfile.open(fileobj=packed) as tar:
+                    for name, member in _plain_files(tar):
+                        with (new / name).open("wb") as out:
+                            shutil.copyfileobj(member, out)
+
+    def delete_folder(self) -> None:
+        """Remove what `put_folder` has put here; nothing there is fine."""
+        if isinstance(self.location, Path):
+            self.delete()
+        else:
+            _packed(self.location).delete()
 
 
 def _link_all(folder: Path, new: Path) -> None:
@@ -225,30 +276,4 @@ def _plain_files(tar: tarfile.TarFile) -> Iterator[tuple[str, Any]]:
 
 
 def _packed(location: ObjectPath) -> ObjectPath:
-    return ObjectPath(location.scheme, f"{location.key}.tar", location.options, location.endpoint)
-
-
-def _read(file: ObjectPath) -> bytes:
-    with file.file_system().open_input_stream(file.key) as stream:
-        return bytes(stream.read())
-
-
-def _write(file: ObjectPath, data: bytes | mmap.mmap) -> None:
-    with file.file_system().open_output_stream(file.key) as stream:
-        stream.write(data)
-
-
-def _infos(file: ObjectPath) -> list[Any]:
-    found: list[Any] = file.file_system().get_file_info([file.key])
-    return found
-
-
-def _is_object(file: ObjectPath) -> bool:
-    return any(info.is_file for info in _infos(file))
-
-
-def _names(folder: ObjectPath) -> list[str]:
-    from pyarrow import fs
-
-    selector = fs.FileSelector(folder.key, allow_not_found=True)
-    return sorted(info.base_name for info in folder.file_system().get_file_info(selector))
+    return replace(location, key=location.key + _SUFFIX)

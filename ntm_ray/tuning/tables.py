@@ -53,13 +53,18 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
         trials: Trials of the search.
         fixed: The job's fixed hyperparameters.
         feature_dim: The number of words in the vocabulary.
+
+    A hyperparameter of our own, which SageMaker NTM has not, is a column where a trial sets it.
     """
-    rows = []
+    rows, ours = [], dict[str, Any]()
     for trial in trials:
-        values = Hyperparameters.parse(
+        hyperparameters = Hyperparameters.parse(
             {"feature_dim": feature_dim} | fixed | trial.configuration
-        ).to_json_dict()
-        row = {name: values[name] for name in HYPERPARAMETER_COLUMNS}
+        )
+        values, own = hyperparameters.to_json_dict(), hyperparameters.extensions
+        ours |= own.changed()
+        row = own.model_dump()
+        row |= {name: values[name] for name in HYPERPARAMETER_COLUMNS}
         row["clip_gradient"] = float(row["clip_gradient"])
         rows.append(
             row
@@ -74,7 +79,11 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
                 "seconds": trial.seconds,
             }
         )
-    return pa.Table.from_pylist(rows, schema=TRIALS_SCHEMA)
+    schema = TRIALS_SCHEMA
+    for name in sorted(ours):
+        kind = pa.string() if isinstance(ours[name], str) else pa.float64()
+        schema = schema.append(pa.field(name, kind))
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def epochs_table(trials: Iterable[Trial]) -> pa.Table:

@@ -183,9 +183,9 @@ def test_a_file_uri_is_a_path(tmp_path: Path) -> None:
     assert corpus.fingerprint == Corpus.read(path, options=OPTIONS).fingerprint
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/corpus.tsv", "https://a.b/c.tsv", "file://host/x"])
+@pytest.mark.parametrize("uri", ["https://a.b/c.tsv", "file://host/x"])
 def test_another_uri_is_refused_in_one_line(uri: str) -> None:
-    with pytest.raises(CorpusError, match=r": only local paths and file:///\.\.\. can be read"):
+    with pytest.raises(CorpusError, match="only local paths and URIs of file:///, s3://"):
         read_corpus(uri)
 
 

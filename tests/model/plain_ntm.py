@@ -26,7 +26,8 @@ def plain_losses(
     p: Tensors, x: torch.Tensor, noise: torch.Tensor, hyperparameters: Hyperparameters
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Reconstruction term and KL divergence of each document, in nats, in training."""
-    hidden = x
+    own = hyperparameters.extensions
+    hidden = torch.log1p(x) if own.encoder_input == "log" else x
     for i in range(len(hyperparameters.layer_sizes)):
         linear = hidden @ p[f"encoder_{i}_weight"]
         if hyperparameters.batch_norm:
@@ -38,13 +39,38 @@ def plain_losses(
         hidden = ACTIVATIONS[hyperparameters.encoder_layers_activation](linear)
     mean = hidden @ p["mean_weight"] + p["mean_bias"]
     log_sigma = hidden @ p["log_sigma_weight"] + p["log_sigma_bias"]
-    posterior = torch.distributions.Normal(mean, log_sigma.exp())
-    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
-    kld = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
+    if own.prior_concentration:
+        log_sigma = log_sigma.clamp(max=math.log(2 + 1 / own.prior_concentration))
+        kld = weibull_from_gamma(mean, log_sigma.exp(), own.prior_concentration)
+        noise = torch.log(-torch.log(torch.special.ndtr(-noise)))
+    else:
+        posterior = torch.distributions.Normal(mean, log_sigma.exp())
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        kld = torch.distributions.kl_divergence(posterior, prior).sum(dim=1)
     theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
+    if own.decoder == "mixture":
+        topics = torch.softmax(p["projection_weight"], dim=0)
+        return -(x * torch.log(theta @ topics.T)).sum(dim=1), kld
     logits = theta @ p["projection_weight"].T + p["projection_bias"]
     recons = -(x * torch.log_softmax(logits, dim=1)).sum(dim=1)
     return recons, kld
+
+
+def weibull_from_gamma(
+    mean: torch.Tensor, sigma: torch.Tensor, concentration: float
+) -> torch.Tensor:
+    """KL divergence of Weibull(1 / sigma, exp(mean)) from Gamma(concentration, 1), summed."""
+    k, scale, euler = 1 / sigma, mean.exp(), 0.57721566490153286
+    terms = (
+        euler * concentration / k
+        - concentration * torch.log(scale)
+        + torch.log(k)
+        + scale * torch.exp(torch.lgamma(1 + 1 / k))
+        - euler
+        - 1
+        + math.lgamma(concentration)
+    )
+    return terms.sum(dim=1)
 
 
 def plain_update(
@@ -54,9 +80,11 @@ def plain_update(
     step: int,
     decayed: bool,
     hyperparameters: Hyperparameters,
+    faster: float = 1.0,
 ) -> torch.Tensor:
     """One step of MXNet's optimizers, from the table of their formulas."""
-    lr, wd = hyperparameters.learning_rate, hyperparameters.weight_decay if decayed else 0.0
+    lr = faster * hyperparameters.learning_rate
+    wd = hyperparameters.weight_decay if decayed else 0.0
     bound = hyperparameters.clip_gradient
     g = hyperparameters.rescale_gradient * gradient
     a, b = state.get("a", torch.zeros_like(w)), state.get("b", torch.zeros_like(w))
@@ -95,6 +123,7 @@ def plain_curve(
     """
     given = iter(noise_of_steps) if noise_of_steps is not None else None
     hyperparameters = training.hyperparameters
+    own = hyperparameters.extensions
     state = training.state_dict()
     generator = np.random.default_rng()
     generator.bit_generator.state = state["values"]["generator"]
@@ -121,16 +150,18 @@ def plain_curve(
                 noise = next(given)
             recons, kld = plain_losses(p, x, noise.double(), hyperparameters)
             nats_a_word.append(((recons + kld) / x.sum(dim=1)).detach())
-            gradients = torch.autograd.grad((recons + kld).sum(), list(p.values()))
+            objective = (recons + own.kl_weight * kld).sum()
+            gradients = torch.autograd.grad(objective, list(p.values()), allow_unused=True)
             step += 1
             for (name, w), gradient in zip(list(p.items()), gradients, strict=True):
                 p[name] = plain_update(
                     w.detach(),
-                    gradient,
+                    torch.zeros_like(w) if gradient is None else gradient,
                     accumulators[name],
                     step,
                     name.endswith("_weight"),
                     hyperparameters,
+                    own.decoder_rate if name.startswith("projection") else 1.0,
                 ).requires_grad_()
         curve.append(float(torch.cat(nats_a_word).mean()))
     return curve

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,36 @@ def test_compiled_code_is_kept_until_any_file_of_the_package_changes(
     with (tmp_path / "cpu" / "decoder.py").open("a") as file:
         file.write("# another thought\n")
     assert arithmetic._sources.__wrapped__() != here
+
+
+def test_compiled_code_can_be_kept_in_another_folder_and_is_found_there(tmp_path: Path) -> None:
+    # A copy of the package, as in another session of a cluster: only that folder stays.
+    train = (
+        "from ntm_ray.corpus.synthetic import bars\nfrom ntm_ray.model import NTM\n"
+        "from ntm_ray.model.cpu import epoch\n"
+        "NTM(num_topics=2, epochs=1).fit(bars(documents=40), device='cpu')\n"
+        "print(sum(epoch.run.stats.cache_hits.values()), epoch.__file__)"
+    )
+    hits = []
+    for copy in ("first", "second"):
+        site = tmp_path / copy
+        shutil.copytree(
+            Path(arithmetic.__file__).parents[2],
+            site / "ntm_ray",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", train],
+            cwd=site,
+            env=os.environ | {"PYTHONPATH": str(site), "NTM_RAY_COMPILED": str(tmp_path / "kept")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        number, file = done.stdout.split()
+        assert Path(file).is_relative_to(site)
+        hits.append(int(number))
+    assert hits == [0, 1]
 
 
 def test_where_nothing_can_be_written_code_is_compiled_all_the_same(

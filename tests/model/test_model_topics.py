@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntm_ray.model import top_words, topic_uniqueness, word_probabilities
+from ntm_ray.model import (
+    live_topics,
+    repeated_words,
+    top_words,
+    topic_diversity,
+    topic_uniqueness,
+    word_probabilities,
+)
 
 VOCABULARY = ("a", "b", "c", "d")
 # (vocabulary, topics)
@@ -41,3 +48,25 @@ def test_topic_uniqueness_runs_from_one_over_the_topics_to_one(topics: int, word
     different = [[f"t{k}w{i}" for i in range(words)] for k in range(topics)]
     assert topic_uniqueness(same) == pytest.approx(1 / topics)
     assert topic_uniqueness(different) == pytest.approx(1.0)
+
+
+def test_topic_diversity_is_the_part_of_words_that_differ() -> None:
+    assert topic_diversity([["a", "b"], ["c", "d"]]) == 1
+    assert topic_diversity([["a", "b"], ["b", "a"]]) == 0.5
+    assert topic_diversity([["a", "b"], ["b", "c"], ["a", "d"]]) == pytest.approx(4 / 6)
+
+
+def test_repeated_words_are_those_of_several_topics_the_most_repeated_first() -> None:
+    topics = [["the", "cat", "sat"], ["dog", "the", "cat"], ["the", "sun", "dog"], ["a", "b", "c"]]
+    assert repeated_words(topics) == {"the": 3, "cat": 2, "dog": 2}
+    assert list(repeated_words(topics)) == ["the", "cat", "dog"]
+
+
+def test_of_a_collapsed_posterior_no_topic_is_alive() -> None:
+    assert live_topics(np.full((50, 4), 0.25, dtype=np.float32)) == 0
+
+
+def test_a_topic_that_no_document_uses_is_dead() -> None:
+    weights = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]], dtype=np.float32)
+    assert live_topics(weights) == 2
+    assert live_topics(weights[:0]) == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ntm_ray.tuning.engine import Engine
-from ntm_ray.tuning.faults import FaultKind
+from ntm_ray.tuning.faults import FaultKind, faults_in_words
 from ntm_ray.tuning.schedulers import Decision
 from tests.tuning.made_up import as_in_a_journal, carry_out, job_of, outcome, rows_of
 
@@ -47,7 +47,10 @@ def test_a_trial_cut_short_is_the_next_to_be_carried_out_from_its_checkpoint(
     assert engine.trials[name].epochs == 6
     assert engine.epochs_spent == 6
     assert engine.faults.epochs_repeated == 2
-    assert engine.faults.in_words() == "1 slot lost with its node; 2 epochs trained again"
+    assert (
+        faults_in_words(engine.faults.to_json_dict())
+        == "1 slot lost with its node; 2 epochs trained again"
+    )
 
 
 def test_a_trial_that_ends_while_it_waits_to_be_carried_out_again_is_not(engine: Engine) -> None:
@@ -86,10 +89,10 @@ def test_a_driver_that_said_its_end_was_not_killed(engine: Engine, events: list[
     events.append({"event": "end", "time": 2.0})
     again = Engine(engine.job, list[Any]().append)
     again.resume(as_in_a_journal(events))
-    assert again.faults.in_words() is None
+    assert faults_in_words(again.faults.to_json_dict()) is None
 
 
 def test_a_job_without_faults_says_nothing_of_any(engine: Engine) -> None:
     carry_out(engine)
-    assert engine.faults.in_words() is None
+    assert faults_in_words(engine.faults.to_json_dict()) is None
     assert set(engine.faults.to_json_dict().values()) == {0}

@@ -109,6 +109,14 @@ def test_a_trial_is_a_row_with_all_its_hyperparameters_and_what_became_of_it() -
     }
 
 
+def test_a_hyperparameter_of_our_own_is_a_column_where_a_trial_sets_it() -> None:
+    ours = trial_of(6.0, configuration={"decoder": "mixture", "decoder_rate": 30})
+    table = trials_table([ours, trial_of(7.0)], FIXED, 25)
+    assert table.schema.names[-2:] == ["decoder", "decoder_rate"]
+    assert table["decoder"].to_pylist() == ["mixture", "product"]
+    assert table["decoder_rate"].to_pylist() == [30.0, 1.0]
+
+
 def test_what_a_trial_drew_goes_before_what_the_job_fixed() -> None:
     (row,) = trials_table([trial_of(7.0)], FIXED | {"optimizer": "sgd"}, 25).to_pylist()
     assert row["optimizer"] == "adam"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int32] | NDArray[np.int64]
     Floats = NDArray[np.float32]
     Doubles = NDArray[np.float64]
+
+KEPT_IN = "NTM_RAY_COMPILED"
+"""Environment variable: a folder for compiled code, in place of the one beside the sources.
+
+For a package that lies where it will not stay: a cluster unpacks it anew in each of its sessions.
+"""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -64,7 +71,14 @@ def _on_disk(dispatcher: Any) -> Any:
     """
     with contextlib.suppress(RuntimeError):
         dispatcher.enable_caching()
-        dispatcher._cache._cache_file._source_stamp = _sources()
+        file = dispatcher._cache._cache_file
+        file._source_stamp = _sources()
+        if kept := os.environ.get(KEPT_IN):
+            with contextlib.suppress(OSError):
+                folder = Path(kept).expanduser() / _sources()
+                folder.mkdir(parents=True, exist_ok=True)
+                file._cache_path = str(folder)
+                file._index_path = str(folder / file._index_name)
     return dispatcher
 
 

@@ -22,9 +22,11 @@ from ntm_ray.model.cpu.layout import (
 from ntm_ray.model.cpu.names import named_parameters, named_statistics
 from ntm_ray.model.cpu.together import train_together
 from ntm_ray.model.cpu.update import RULES, step_rates
+from ntm_ray.model.cpu.variant import run_variant, variant_of
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
-from ntm_ray.model.initial import initialise
+from ntm_ray.model.initial import initialise, start_decoder
 from ntm_ray.model.optimizers import OPTIMIZERS
+from ntm_ray.model.prior import log_exponential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +80,7 @@ class CpuLearner:
         self._size = min(hyperparameters.mini_batch_size, corpus.train.shape[0])
         products = self._size * shape.vocabulary * shape.topics
         self._threads = torch.get_num_threads() if products >= _LEAST_SHARED else 1
+        self._varies = not hyperparameters.extensions.off
         self._counts = _counts(corpus.train)
         self._mapped = MappedDocuments(corpus.train)
         self._batch = _documents(corpus.train, self._size)
@@ -87,6 +90,12 @@ class CpuLearner:
         judging = work_of(shape, _EVALUATED_TOGETHER, 1, training=False)
         self._judging = judging._replace(running=self._work.running)
         self._noise: Floats | None = None
+        self._variant = variant_of(
+            hyperparameters, shape, self._size, len(self._batch.columns), training=True
+        )
+        self._judging_variant = variant_of(
+            hyperparameters, shape, _EVALUATED_TOGETHER, len(self._judged.columns), training=False
+        )
 
         self._tensors = named_parameters(self._parameters, shape)
         self._state = {
@@ -97,6 +106,7 @@ class CpuLearner:
         if shape.batch_norm:
             self._tensors |= named_statistics(self._work.running, shape)
         initialise(self._tensors, generator)
+        start_decoder(self._tensors, corpus.train, hyperparameters)
 
     def _make_rule(self, hyperparameters: Hyperparameters, state: list[Parameters]) -> Rule:
         # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
@@ -138,12 +148,16 @@ class CpuLearner:
                 chosen = documents[first : first + together]
                 self._mapped.ask_for(documents[first + together : first + 2 * together])
                 noise = generator.standard_normal((len(chosen), topics), dtype=np.float32)
+                if self._variant.dirichlet:
+                    noise = log_exponential(torch.from_numpy(noise)).numpy()
                 settle = first + together >= len(documents)
                 task = (
                     self._rule, self._steps, settle, self._shape, self._parameters, self._counts,
                     chosen, noise, size, self._batch, self._work,
                 )  # fmt: skip
-                if self._threads == 1:
+                if self._varies:
+                    run_variant(True, *task, self._variant)
+                elif self._threads == 1:
                     run(True, *task)
                 else:
                     train_together(self._threads, *task)
@@ -156,11 +170,14 @@ class CpuLearner:
         self._judging.losses[:] = 0
         with _flushing_denormals():
             for chosen, noise in self._evaluation_noise(documents):
-                run(
-                    False, self._rule, 0, False, self._shape, self._parameters,
-                    self._validation, chosen, noise,
-                    _EVALUATED_TOGETHER, self._judged, self._judging,
+                task = (
+                    self._rule, 0, False, self._shape, self._parameters, self._validation,
+                    chosen, noise, _EVALUATED_TOGETHER, self._judged, self._judging,
                 )  # fmt: skip
+                if self._varies:
+                    run_variant(False, *task, self._judging_variant)
+                else:
+                    run(False, *task)
         return _losses(self._judging)
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -197,6 +214,8 @@ class CpuLearner:
         for first in range(0, len(documents), together):
             chosen = documents[first : first + together]
             noise = generator.standard_normal((len(chosen), topics), dtype=np.float32)
+            if self._variant.dirichlet:
+                noise = log_exponential(torch.from_numpy(noise)).numpy()
             if len(chosen) == len(documents):
                 self._noise = noise  # the same in every epoch
             yield chosen, noise

@@ -25,7 +25,15 @@ RESAMPLED = 0.25
 FACTORS = (0.8, 1.2)
 # What the weights and the optimizer's sums were made for: a trial takes it over as it is.
 KEPT = frozenset(
-    ("batch_norm", "encoder_layers", "encoder_layers_activation", "num_topics", "optimizer")
+    (
+        "batch_norm",
+        "decoder",
+        "encoder_input",
+        "encoder_layers",
+        "encoder_layers_activation",
+        "num_topics",
+        "optimizer",
+    )
 )
 
 

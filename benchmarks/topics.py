@@ -1,0 +1,352 @@
+"""Topics beside LDA's: fit, coherence, uniqueness and time, each measured by the same code.
+
+    python benchmarks/topics.py news=FOLDER docstrings manual [--topics 20 50]
+        [--seeds 0 1 2 3 4] [--models lda default coherent search] [--epochs 40] [--each] [--words]
+
+`news=FOLDER` is a corpus that `ntm-ray` reads, under a name; `docstrings` are those of all
+installed packages; `manual` are the manual pages of this machine. One row a corpus, number of
+topics and model: medians over seeds.
+
+perplexity   Document completion on test documents: each token falls to one half or the other,
+             topic weights come from the one, the perplexity is of the other. For every model that
+             mixes topics the weights come by expectation maximisation, given the topics and a
+             Dirichlet prior: the same for all. The prior has the shape of the mean weights of
+             validation documents, and of a few sizes the one with the best completion of those.
+own          The same with each model's own weights: LDA's sampler (100 sweeps) given its topics;
+             the encoder of an NTM, which takes one pass.
+NPMI, TU     Of the ten most probable words of each topic; NPMI by the training documents.
+seconds      Of training alone, on one core; compiled and read before.
+
+`default` is SageMaker's NTM as it is; `coherent` the first configuration of that search space;
+`search` what a tuning job in it finds, whose seconds are those of the whole search. `prodlda`
+needs OCTIS, and is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib
+import importlib.util
+import re
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+
+from ntm_ray import NTM, Corpus, TuningJob
+from ntm_ray.corpus.options import ReadOptions
+from ntm_ray.corpus.text import corpus_of_texts
+from ntm_ray.model import CoherenceReference, topic_uniqueness
+from ntm_ray.tuning.space import SearchSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SIZES = (0.3, 1.0, 3.0, 10.0)
+"""Sums of the concentrations of the prior that topic weights are inferred with."""
+
+LEAST_TOKENS = 40
+"""A manual page with fewer is left out."""
+
+_ENTRIES = 1 << 21
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that was trained.
+
+    Attributes:
+        topics: Probabilities of words, ``(topics, vocabulary)``.
+        own: Word probabilities of documents given some of their counts, by the model's own means,
+            as a function of these counts and of where to look: ``(entries,)``.
+        mixes: Whether a document's words are a mixture of the topics.
+        seconds: Of training.
+    """
+
+    topics: Floats
+    own: Callable[[sparse.csr_matrix, sparse.csr_matrix], Floats]
+    mixes: bool
+    seconds: float
+
+
+def manual_pages() -> Corpus:
+    """Return the manual pages of this machine, without their markup."""
+    texts: dict[str, None] = {}
+    for path in sorted(Path("/usr/share/man").glob("man*/*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = raw.decode("utf-8", "replace")
+        if text.startswith(".so "):
+            continue
+        text = re.sub(r"^[.']\\\".*$", "", text, flags=re.MULTILINE)
+        text = re.sub(r"\\f(\[.*?\]|\(..|.)|\\[&e/|^]|\\s[-+]?\d", "", text.replace(r"\-", "-"))
+        texts[re.sub(r"^[.'][A-Za-z0-9]{1,3}\b", "", text, flags=re.MULTILINE)] = None
+    read = corpus_of_texts(list(texts), options=ReadOptions(), name="manual", source="manual")
+    train, validation = (
+        counts[np.asarray(counts.sum(axis=1)).ravel() > LEAST_TOKENS]
+        for counts in (read.train, read.validation)
+    )
+    return Corpus.from_counts(train, read.vocabulary, validation=validation, name="manual")
+
+
+def corpus_of(named: str) -> Corpus:
+    """Return a corpus with test documents; where it has none, a tenth of training is taken."""
+    name, _, source = named.partition("=")
+    corpus = manual_pages() if name == "manual" else Corpus.read(source or f"{name}:installed")
+    if corpus.test.shape[0]:
+        return corpus
+    order = np.random.default_rng(0).permutation(corpus.train.shape[0])
+    held = len(order) // 10
+    return Corpus.from_counts(
+        corpus.train[np.sort(order[held:])],
+        corpus.vocabulary,
+        validation=corpus.validation,
+        test=corpus.train[np.sort(order[:held])],
+        name=name,
+    )
+
+
+def halves(counts: sparse.csr_matrix) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return two parts of each document's tokens, of documents that have both."""
+    drawn = np.random.default_rng(0).binomial(counts.data.astype(np.int64), 0.5)
+    parts = [
+        sparse.csr_matrix((values.astype(np.float64), counts.indices, counts.indptr), counts.shape)
+        for values in (drawn, counts.data - drawn)
+    ]
+    both = np.logical_and(*(np.asarray(part.sum(axis=1)).ravel() > 0 for part in parts))
+    parts = [part[both] for part in parts]
+    for part in parts:
+        part.eliminate_zeros()
+    return parts[0], parts[1]
+
+
+def rows_of(counts: sparse.csr_matrix) -> NDArray[np.int64]:
+    """Return the document of each entry."""
+    return np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+
+
+def at(weights: Floats, topics: Floats, counts: sparse.csr_matrix) -> Floats:
+    """Return the mixed probability of each entry's word, ``(entries,)``."""
+    rows = rows_of(counts)
+    return np.concatenate(
+        [
+            np.einsum("ek,ek->e", weights[rows[part]], topics.T[counts.indices[part]])
+            for part in _parts(len(rows), weights.shape[1])
+        ]
+    )
+
+
+def _parts(entries: int, width: int) -> Iterator[slice]:
+    step = max(1, _ENTRIES // width)
+    return (slice(start, start + step) for start in range(0, entries, step))
+
+
+def inferred(counts: sparse.csr_matrix, topics: Floats, prior: Floats, sweeps: int = 50) -> Floats:
+    """Return topic weights given the topics, by expectation maximisation, for any model."""
+    weights = np.full((counts.shape[0], len(topics)), 1 / len(topics))
+    for _ in range(sweeps):
+        ratio = counts.data / (at(weights, topics, counts) + 1e-300)
+        shares = sparse.csr_matrix((ratio, counts.indices, counts.indptr), counts.shape)
+        weights = weights * (shares @ topics.T) + prior
+        weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+def perplexity(probabilities: Floats, counts: sparse.csr_matrix) -> float:
+    """Return the perplexity of a token."""
+    logs = np.log(np.maximum(probabilities, 1e-300))
+    return float(np.exp(-(counts.data * logs).sum() / counts.data.sum()))
+
+
+def completion(topics: Floats, corpus: Corpus) -> float:
+    """Return the perplexity of test documents' other halves, with inferred weights."""
+    seen, judged = halves(corpus.validation)
+    mean = inferred(seen, topics, np.full(len(topics), 1 / len(topics)), 20).mean(axis=0)
+    fits = {
+        size: perplexity(at(inferred(seen, topics, size * mean), topics, judged), judged)
+        for size in SIZES
+    }
+    best = min(fits, key=lambda size: fits[size])
+    seen, judged = halves(corpus.test)
+    return perplexity(at(inferred(seen, topics, best * mean), topics, judged), judged)
+
+
+def lda(corpus: Corpus, topics: int, seed: int) -> Fitted:
+    """Train tomotopy's LDA by 200 sweeps; it optimises its alpha every 10."""
+    import tomotopy  # type: ignore[import-untyped]
+
+    def words(counts: sparse.csr_matrix) -> Iterator[list[str]]:
+        for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
+            numbers = np.repeat(counts.indices[start:end], counts.data[start:end].astype(int))
+            yield [str(number) for number in numbers]
+
+    model = tomotopy.LDAModel(k=topics, seed=seed)
+    for document in words(corpus.train):
+        model.add_doc(document)
+    started = time.perf_counter()
+    model.train(200, workers=1)
+    seconds = time.perf_counter() - started
+    found = np.full((topics, len(corpus.vocabulary)), 1e-12)
+    numbers = [int(word) for word in model.used_vocabs]
+    found[:, numbers] = [model.get_topic_word_dist(topic) for topic in range(topics)]
+
+    def own(seen: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
+        documents = [model.make_doc(document) for document in words(seen)]
+        weights = np.array(model.infer(documents, iterations=100, workers=1)[0])
+        return at(weights, found, judged)
+
+    return Fitted(found, own, mixes=True, seconds=seconds)
+
+
+def of_ntm(model: NTM, seconds: float) -> Fitted:
+    """Return what is measured of an NTM."""
+    found = model.topic_word.astype(np.float64)
+    tensors = model._trained().tensors
+    weight, bias = (
+        tensors[f"projection_{part}"].numpy().astype(np.float64) for part in ("weight", "bias")
+    )
+    mixes = model.hyperparameters.extensions.decoder == "mixture"
+
+    def own(seen: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
+        weights = model.transform(seen.astype(np.float32)).astype(np.float64)
+        if mixes:
+            return at(weights, found, judged)
+        parts = []
+        for start in range(0, judged.shape[0], 512):
+            logits = weights[start : start + 512] @ weight.T + bias
+            logits -= logits.max(axis=1, keepdims=True)
+            logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            rows = judged[start : start + 512]
+            parts.append(np.exp(logits[rows_of(rows), rows.indices]))
+        return np.concatenate(parts)
+
+    return Fitted(found, own, mixes, seconds)
+
+
+def ntm(settings: dict[str, Any]) -> Callable[[Corpus, int, int], Fitted]:
+    """Return a function that trains an NTM of some settings, once it is compiled."""
+
+    def train(corpus: Corpus, topics: int, seed: int) -> Fitted:
+        few = Corpus.from_counts(corpus.train[:300], corpus.vocabulary)
+        NTM({**settings, "epochs": 1}, num_topics=topics).fit(few, device="cpu")
+        started = time.perf_counter()
+        model = NTM(settings, num_topics=topics).fit(corpus, seed=seed, device="cpu")
+        return of_ntm(model, time.perf_counter() - started)
+
+    return train
+
+
+def search(corpus: Corpus, topics: int, seed: int, epochs: int) -> Fitted:
+    """Tune in the space `coherent`, one trial at a time."""
+    with tempfile.TemporaryDirectory() as storage:
+        job = TuningJob(
+            corpus=corpus, hyperparameters={"num_topics": topics, "epochs": epochs},
+            search_space="coherent", trials=10, slots=1, seed=seed, storage=storage,
+        )  # fmt: skip
+        result = job.run()
+        return of_ntm(result.best.model(), result.wall_seconds)
+
+
+def prodlda(corpus: Corpus, topics: int, seed: int) -> Fitted:
+    """Train OCTIS's ProdLDA with its own defaults and 100 epochs."""
+    octis = "octis.models.pytorchavitm"
+    kind = importlib.import_module(f"{octis}.avitm.avitm").AVITM
+    documents = importlib.import_module(f"{octis}.datasets.bow").BOWDataset
+
+    torch.manual_seed(seed)
+    names = dict(enumerate(corpus.vocabulary))
+    data = documents(corpus.train.toarray(), names)
+    model = kind(len(corpus.vocabulary), topics, "prodLDA", num_epochs=100)
+    started = time.perf_counter()
+    model.fit(data, None)
+    seconds = time.perf_counter() - started
+    logits = model.best_components.numpy().astype(np.float64)
+    found = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found /= found.sum(axis=1, keepdims=True)
+
+    def own(_: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
+        return np.full(judged.nnz, np.nan)
+
+    return Fitted(found, own, mixes=False, seconds=seconds)
+
+
+def main() -> None:
+    """Print the table, row by row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", nargs="+")
+    parser.add_argument("--topics", type=int, nargs="+", default=[20, 50])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--models", nargs="+", default=["lda", "default", "coherent", "prodlda"])
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--each", action="store_true", help="print what each seed came to")
+    parser.add_argument("--words", action="store_true", help="print the topics of the first seed")
+    given = parser.parse_args()
+
+    torch.set_num_threads(1)
+    patient = {"epochs": given.epochs, "num_patience_epochs": given.epochs + 1}
+    first = dict(SearchSpace.read("coherent").first[0])
+    models: dict[str, Callable[[Corpus, int, int], Fitted]] = {
+        "lda": lda,
+        "default": ntm(patient),
+        "coherent": ntm(patient | first),
+        "search": lambda corpus, topics, seed: search(corpus, topics, seed, given.epochs),
+        "prodlda": prodlda,
+    }
+    if importlib.util.find_spec("octis") is None:
+        del models["prodlda"]
+    print("| corpus | topics | model | perplexity | own | NPMI | TU | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
+    for named in given.corpora:
+        corpus = corpus_of(named)
+        reference = CoherenceReference(corpus.train)
+        for topics in given.topics:
+            for name in (name for name in given.models if name in models):
+                rows = []
+                for seed in given.seeds:
+                    fitted = models[name](corpus, topics, seed)
+                    rows.append(measures(fitted, corpus, reference))
+                    if given.each:
+                        print(f"    {name} seed {seed}:", *(f"{x:.3f}" for x in rows[-1]))
+                    if given.words and seed == given.seeds[0]:
+                        show(fitted, corpus)
+                middle = [statistics.median(column) for column in zip(*rows, strict=True)]
+                print(
+                    f"| {corpus.name} | {topics} | {name} | {middle[0]:.0f} | {middle[1]:.0f} "
+                    f"| {middle[2]:.3f} | {middle[3]:.2f} | {middle[4]:.1f} |",
+                    flush=True,
+                )
+
+
+def measures(fitted: Fitted, corpus: Corpus, reference: CoherenceReference) -> list[float]:
+    """Return a row of the table."""
+    top = np.argsort(-fitted.topics, axis=1, kind="stable")[:, :10]
+    seen, judged = halves(corpus.test)
+    return [
+        completion(fitted.topics, corpus) if fitted.mixes else float("nan"),
+        perplexity(fitted.own(seen, judged), judged),
+        float(reference.npmi(top).mean()),
+        topic_uniqueness([[str(word) for word in topic] for topic in top]),
+        fitted.seconds,
+    ]
+
+
+def show(fitted: Fitted, corpus: Corpus) -> None:
+    """Print the ten most probable words of each topic."""
+    for topic in np.argsort(-fitted.topics, axis=1, kind="stable")[:, :10]:
+        print("   ", " ".join(corpus.vocabulary[word] for word in topic))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Hyperparameters of our own: what lifts an NTM's topics, and SageMaker NTM has not.
+
+All are off by default, which leaves SageMaker's model as it is, bit for bit. What each gave, on
+which corpora, is in ``docs/topics.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from ntm_ray.model.string_forms import allowed, number
+
+DecoderName = Literal["product", "mixture"]
+BiasStart = Literal["zero", "frequencies"]
+EncoderInput = Literal["counts", "log"]
+
+_LEAST_CONCENTRATION = 0.01
+
+
+class Extensions(BaseModel):
+    """One NTM's settings beyond SageMaker NTM's 15, off by default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decoder: Annotated[DecoderName, allowed("product or mixture")] = Field(
+        default="product",
+        description="How topics make a document: added up before the softmax over words, or each "
+        "a distribution over words that topic weights mix (Srivastava and Sutton 2017: NeuralLDA; "
+        "Dieng, Ruiz and Blei 2020).",
+    )
+    decoder_bias: Annotated[BiasStart, allowed("zero or frequencies")] = Field(
+        default="zero",
+        description="Where the decoder starts from: nothing, or the logarithm of each word's part "
+        "of the training tokens, so that no step is spent on it (Card, Tan and Smith 2018).",
+    )
+    decoder_rate: Annotated[
+        float, BeforeValidator(number), allowed("a number from 0.01 to 1000")
+    ] = Field(
+        default=1.0,
+        ge=0.01,
+        le=1000.0,
+        description="Learning rate of the decoder over that of the encoder; adadelta has none.",
+    )
+    encoder_input: Annotated[EncoderInput, allowed("counts or log")] = Field(
+        default="counts",
+        description="What the encoder reads of a word: its count x, or log(1 + x), so that a word "
+        "that fills a document does not fill the encoder.",
+    )
+    kl_weight: Annotated[float, BeforeValidator(number), allowed("a number from 0 to 10")] = Field(
+        default=1.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of the KL divergence in training; losses are reported with all of it "
+        "(Higgins et al. 2017: beta-VAE).",
+    )
+    prior_concentration: Annotated[
+        float, BeforeValidator(number), allowed("0, or a number from 0.01 to 100")
+    ] = Field(
+        default=0.0,
+        le=100.0,
+        description="Concentration, for each topic, of a Dirichlet prior of topic weights, with a "
+        "posterior of Weibull distributions (Zhang, Chen, Guo and Zhou 2018: WHAI); 0 for the "
+        "normal prior and posterior of SageMaker NTM.",
+    )
+
+    @field_validator("prior_concentration")
+    @classmethod
+    def _none_or_enough(cls, value: float) -> float:
+        if value != 0 and value < _LEAST_CONCENTRATION:
+            raise ValueError("neither 0 nor enough")
+        return value
+
+    @property
+    def off(self) -> bool:
+        """Whether the model is SageMaker's."""
+        return not self.changed()
+
+    def changed(self) -> dict[str, Any]:
+        """Return those that are not off, by name."""
+        return self.model_dump(exclude_defaults=True)

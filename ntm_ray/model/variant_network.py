@@ -1,0 +1,149 @@
+"""The network with hyperparameters of our own: more ways in, another posterior, mixed topics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from ntm_ray.model.initial import log_frequencies
+from ntm_ray.model.mixture_decoder import MixtureDecoder
+from ntm_ray.model.network import DocumentLosses, Network
+from ntm_ray.model.posterior import Posterior
+from ntm_ray.model.prior import EULER, greatest_log_sigma, log_exponential
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from ntm_ray.model.batch import Bags, Batch
+    from ntm_ray.model.hyperparameters import Hyperparameters
+    from ntm_ray.model.products import Products
+
+
+def network_for(
+    hyperparameters: Hyperparameters,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    products: Products | None = None,
+) -> Network:
+    """Return the network that some hyperparameters describe: SageMaker's if they are all its."""
+    kind = Network if hyperparameters.extensions.off else VariantNetwork
+    return kind(hyperparameters, dtype=dtype, device=device, products=products)
+
+
+class VariantNetwork(Network):
+    """A :class:`Network` with hyperparameters of our own; see :mod:`ntm_ray.model.extensions`."""
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        products: Products | None = None,
+    ) -> None:
+        super().__init__(hyperparameters, dtype=dtype, device=device, products=products)
+        self._own = hyperparameters.extensions
+        concentration = self._own.prior_concentration
+        self._dirichlet = concentration > 0
+        self._bound = greatest_log_sigma(concentration) if concentration else math.inf
+        if self._own.decoder == "mixture":
+            self._decoder, self._training_decoder = (
+                MixtureDecoder(
+                    self.parameters.matrix, self.gradient.matrix, hyperparameters.num_topics, how
+                )
+                for how in (self._exact, self._products)
+            )
+
+    def start(self, train: csr_matrix) -> None:
+        """Start the decoder from word frequencies; see `initial.start_decoder`."""
+        if self._own.decoder_bias == "zero":
+            return
+        logarithms = torch.from_numpy(log_frequencies(train)).to(self.device, self.dtype)
+        if self._own.decoder == "mixture":
+            self.parameters["projection_weight"].add_(logarithms[:, None])
+        else:
+            self.parameters["projection_bias"].copy_(logarithms)
+
+    @torch.inference_mode()
+    def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the posterior's mean and log sigma, ``(documents, topics)`` each."""
+        layers = self._encode(self._input(batch), training=False)
+        mean, log_sigma = self._heads(layers, self._exact)
+        return mean, log_sigma.clamp_(max=self._bound)
+
+    @torch.inference_mode()
+    def topic_weights(self, batch: Batch) -> torch.Tensor:
+        """Return theta, ``(documents, topics)``, at the posterior's mean before the softmax.
+
+        With a Weibull posterior it is the mean of what is made to sum to 1.
+        """
+        mean, log_sigma = self.posterior(batch)
+        if self._dirichlet:
+            mean = mean + torch.lgamma(1 + log_sigma.exp())
+        return torch.softmax(mean, dim=1)
+
+    def kl_divergence(self, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+        """Return the KL divergence of each document's posterior from the prior, in nats."""
+        return self._divergence(mean, log_sigma, log_sigma.exp())[0]
+
+    @torch.inference_mode()
+    def train_losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
+        """Return the losses of `batch` and leave the gradient behind; see :class:`Network`.
+
+        Losses are with the whole KL divergence, whatever its weight in the gradient.
+        """
+        source = self._input(batch)
+        layers = self._encode(source, training=True)
+        mean, log_sigma = self._heads(layers, self._products)
+        log_sigma = log_sigma.clamp_(max=self._bound)
+        found = self._sample(mean, log_sigma, noise)
+        kld, pull_mean, pull_sigma = self._divergence(mean, log_sigma, found.sigma)
+        # With nothing but theta in it, what comes back as the mean's gradient is that of h.
+        none, one = torch.zeros_like(mean), torch.ones_like(mean)
+        bare = Posterior(none, none, one, none, found.wide)
+        losses = self._training_decoder.with_gradient(batch, bare)
+        weight = self._own.kl_weight
+        d_mean = losses.d_mean + weight * pull_mean
+        d_log_sigma = losses.d_mean * found.sigma * found.noise + weight * pull_sigma
+        d_log_sigma.masked_fill_(log_sigma >= self._bound, 0)
+        self._encode_backward(source, layers, d_mean, d_log_sigma)
+        return DocumentLosses(recons=losses.recons, kld=kld)
+
+    def _sample(
+        self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor
+    ) -> Posterior:
+        return super()._sample(
+            mean, log_sigma, log_exponential(noise) if self._dirichlet else noise
+        )
+
+    def _divergence(
+        self, mean: torch.Tensor, log_sigma: torch.Tensor, sigma: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the KL divergence ``(documents,)``, and its gradients by mean and log sigma."""
+        if not self._dirichlet:
+            kld = super().kl_divergence(mean, log_sigma)
+            return kld, mean, sigma.square() - 1
+        a = self._own.prior_concentration
+        expected = torch.exp(mean + torch.lgamma(1 + sigma))
+        terms = EULER * a * sigma - a * mean - log_sigma + expected
+        kld = (terms + (math.lgamma(a) - EULER - 1)).sum(dim=1)
+        slope = torch.digamma(1 + sigma)
+        return kld, expected - a, EULER * a * sigma - 1 + expected * slope * sigma
+
+    def _input(self, batch: Batch) -> Batch:
+        """Return the documents as the encoder reads them."""
+        if self._own.encoder_input == "counts":
+            return batch
+        by_word = batch.by_word
+        if by_word is not None:
+            by_word = replace(by_word, pieces=_damped(by_word.pieces))
+        return replace(batch, counts=_damped(batch.counts), by_word=by_word)
+
+
+def _damped(counts: Bags) -> Bags:
+    assert counts.values is not None
+    return replace(counts, values=counts.values.log1p())

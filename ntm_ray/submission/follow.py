@@ -1,0 +1,154 @@
+"""Following a job's log: each line once, whatever happens to the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING
+
+from ntm_ray.errors import ClusterError
+from ntm_ray.submission.cluster import LostConnectionError, UnknownJobError
+from ntm_ray.submission.jobs import RESULT_MARK, result_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ntm_ray.submission.cluster import Cluster
+    from ntm_ray.submission.jobs import SubmittedJob
+
+QUIET_SECONDS = 15.0
+"""After so long without a word, the job is asked after: a connection can die without a sign."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+_GIVE_UP_SECONDS = 900.0
+# What Ray itself writes into a job's log.
+_FROM_RAY = re.compile(r"Running entrypoint for job |\S+ \S+\s+INFO job_manager\.py:")
+
+
+class Log:
+    """What is known of a job's log. Ray sends it from its beginning at each connection.
+
+    Args:
+        show: Told each line for people, once and in order, without its line end.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._begun = ""
+        self._marked: list[str] = []
+        self.characters = 0
+
+    def take(self, text: str, at: int) -> int:
+        """Take the part of the log that begins at a character; returns where it ends."""
+        end = at + len(text)
+        if end > self.characters:
+            *lines, self._begun = (self._begun + text[max(0, self.characters - at) :]).split("\n")
+            self.characters = end
+            for line in lines:
+                self._hand_on(line)
+        return end
+
+    def close(self) -> None:
+        """Show a last line that has no end."""
+        if self._begun:
+            self._hand_on(self._begun)
+            self._begun = ""
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the job came to, once it has said so."""
+        return result_in("\n".join(self._marked))
+
+    def _hand_on(self, line: str) -> None:
+        if line.startswith(RESULT_MARK):
+            self._marked.append(line)
+        elif not _FROM_RAY.match(line):
+            self._show(line)
+
+
+def follow(
+    cluster: Cluster, job: SubmittedJob, log: Log, say: Callable[[str], None]
+) -> SubmittedJob:
+    """Show a job's log until the job has ended.
+
+    Args:
+        cluster: Where it runs.
+        job: The job.
+        log: Takes in what comes.
+        say: Told, once a loss, that the connection was lost.
+
+    Returns:
+        The job as it ended.
+
+    Raises:
+        ClusterError: If the cluster no longer knows the job, or did not answer for a quarter of
+            an hour.
+        KeyboardInterrupt: At Ctrl-C; the job goes on.
+    """
+    lost_since: float | None = None
+    wait = _FIRST_WAIT
+    while True:
+        before = log.characters
+        if lost_since is None:
+            asyncio.run(_read(cluster, job.id, log))
+        try:
+            now = cluster.job(job.id)
+            rest = cluster.log(job.id) if now.has_ended else ""
+        except UnknownJobError:
+            raise ClusterError(
+                f"{cluster.url}: no longer knows {job.id}; its head was probably started anew, "
+                f"and the job was cut off. Go on with: ntm-ray resume {job.folder} --address "
+                f"{cluster.url}"
+            ) from None
+        except (LostConnectionError, ClusterError):
+            if lost_since is None:
+                lost_since = time.monotonic()
+                say("Connection lost; trying again. The job goes on without it.")
+            if time.monotonic() - lost_since > _GIVE_UP_SECONDS:
+                raise ClusterError(
+                    f"{cluster.url}: no answer for {_GIVE_UP_SECONDS / 60:.0f} min; if the job "
+                    f"goes on, so does: ntm-ray logs {job.id} --follow --address {cluster.url}"
+                ) from None
+        else:
+            if lost_since is not None:
+                say("Connected again.")
+            lost_since = None
+            if now.has_ended:
+                log.take(rest, 0)
+                log.close()
+                return now
+        wait = _FIRST_WAIT if log.characters > before else min(2 * wait, _LONGEST_WAIT)
+        time.sleep(wait)
+
+
+async def _read(cluster: Cluster, job_id: str, log: Log) -> None:
+    """Read over one connection, until it ends, is lost, or has missed something."""
+    import aiohttp
+
+    at = 0
+    lines = cluster.tail(job_id)
+    coming: asyncio.Task[str] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(lines))
+            done, _ = await asyncio.wait({coming}, timeout=QUIET_SECONDS)
+            if done:
+                at = log.take(coming.result(), at)
+                coming = None
+            elif await asyncio.to_thread(_has_missed, cluster, job_id, log):
+                return
+    except (StopAsyncIteration, aiohttp.ClientError, RuntimeError, OSError):
+        return  # why it has ended, the next question to the cluster will show
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+def _has_missed(cluster: Cluster, job_id: str, log: Log) -> bool:
+    """Whether a connection that is quiet has nothing to say because it is none any more."""
+    try:
+        return cluster.job(job_id).has_ended or len(cluster.log(job_id)) > log.characters
+    except ClusterError:
+        return True
