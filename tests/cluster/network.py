@@ -192,6 +192,8 @@ class Network:
         """Cut a machine off and then end it, so that nobody hears of its end: a power failure."""
         self.cut(machine)
         machine.switch_off()
+        # The link goes with the machine's namespace, but only some time later.
+        self._switch.run("ip", "link", "delete", "dev", machine.name)
         del self._machines[machine.name]
 
     def cut(self, machine: Machine) -> None:
@@ -215,7 +217,9 @@ class Network:
 def started_by(process: subprocess.Popen[str]) -> int:
     """The id of what a process that enters or makes a machine runs there."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return int(children.read_text().split()[0])
+    while not (found := children.read_text().split()):
+        time.sleep(0.01)
+    return int(found[0])
 
 
 def wait_for_answer(machine: Machine, host: str, port: int, seconds: float) -> None:
