@@ -238,8 +238,8 @@ def _join(address: str) -> None:
         raise _about_versions(address, str(error)) or error from None
 
 
-def _log(data: dict[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001, FBT001 - as Ray's
-    """Log what Ray prints on standard output, of processes that died, even if it is to be silent."""
+def _log(data: dict[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001
+    """Log what Ray would print, whatever it is told: of processes that died, for one."""
     logging.getLogger("ray").warning("%s", " ".join(data["lines"]))
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.timeout(600)
 NODES = 3
 CUT_SECONDS = 30
 
@@ -56,7 +57,7 @@ class Driver:
         os.kill(started_by(self.process), signal.SIGKILL)
         self.process.communicate()
 
-    def finish(self, seconds: float = 240) -> tuple[str, str]:
+    def finish(self, seconds: float = 400) -> tuple[str, str]:
         """What it says at its end, which must be a good one."""
         output, errors = self.process.communicate(timeout=seconds)
         assert self.process.returncode == 0, errors
@@ -141,7 +142,7 @@ def test_a_driver_that_is_killed(cluster: RayCluster, driver: Driver) -> None:
 
 def test_a_head_that_is_restarted(cluster: RayCluster, driver: Driver) -> None:
     cluster.kill_head()
-    output, errors = driver.process.communicate(timeout=90)
+    output, errors = driver.process.communicate(timeout=180)
     assert driver.process.returncode == EXIT_CODE, errors
     assert output == ""
     last = errors.splitlines()[-1]

@@ -72,7 +72,7 @@ def running(folder: Path) -> set[str]:
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120
+    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240
 ) -> None:
     """Wait until something is so, while a driver is at work."""
     deadline = time.monotonic() + seconds
