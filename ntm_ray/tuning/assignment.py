@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from ntm_ray.tuning.storage import Place
     from ntm_ray.tuning.trial_record import EpochRow
 
+REPORT_SECONDS = 0.5
+"""How often a trial reports between rungs: each report costs the driver time, and nobody watching
+needs more than a few a second.
+"""
+
 
 @dataclass(frozen=True)
 class TrialSetting:
@@ -47,6 +52,7 @@ class Assignment:
         save_below: The `validation:total_loss`, nats a word, that a model must be below to be
             worth saving: one that is not can no longer become the job's best.
         keep_states: Whether it may be paused, so that its state is saved at rungs.
+        report_seconds: How often it reports at least, in seconds of training.
         state: The saved state it goes on from; None: it begins from its seed.
     """
 
@@ -56,6 +62,7 @@ class Assignment:
     save_below: float
     keep_states: bool
     state: Place | None
+    report_seconds: float = REPORT_SECONDS
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Engine:
         job: What is searched, and how.
         trials: All trials by name, the yardstick too.
         best: The trial of the search whose saved model has the least `validation:total_loss`.
+        running: How many trials train, the yardstick among them.
         counts: How many trials of the search are in each status.
         epochs_spent: Epochs trained by the trials of the search.
         epochs_saved: Epochs of their budget that trials which have ended did not train.
@@ -79,7 +80,7 @@ class Engine:
         self._first = first[: max(1, job.trials // 2)]
         self._write = write
         self._searched: list[Trial] = []
-        self._running = 0
+        self.running = 0
         self._paused: dict[str, Trial] = {}
         self._nothing_left_to_propose = False
         self._to_restart: deque[str] = deque()
@@ -107,7 +108,7 @@ class Engine:
     @property
     def is_finished(self) -> bool:
         """Whether every trial of the job has been carried out."""
-        return self.exhausted and not self._running and not self._paused
+        return self.exhausted and not self.running and not self._paused
 
     @property
     def has_more(self) -> bool:
@@ -144,7 +145,7 @@ class Engine:
             or (trial := self._next_leg())
         ):
             return trial
-        if self._paused and not self._running:
+        if self._paused and not self.running:
             self._let_go(self._record({"event": "let_go", "trials": list(self._paused)}))
         return None
 
@@ -275,7 +276,7 @@ class Engine:
     def _begin(self, event: Event) -> None:
         trial = Trial(event["trial"], event["configuration"], event["seed"], event["time"])
         self.trials[trial.name] = trial
-        self._running += 1
+        self.running += 1
         if trial.name != DEFAULTS_TRIAL:
             self._searched.append(trial)
             self.counts[Status.RUNNING] += 1
@@ -366,7 +367,7 @@ class Engine:
         self._become(trial, Status.PAUSED)
 
     def _become(self, trial: Trial, status: Status) -> None:
-        self._running += (status is Status.RUNNING) - (trial.status is Status.RUNNING)
+        self.running += (status is Status.RUNNING) - (trial.status is Status.RUNNING)
         if trial.name != DEFAULTS_TRIAL:
             self.counts[trial.status] -= 1
             self.counts[status] += 1

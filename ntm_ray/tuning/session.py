@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from ntm_ray.tuning.assignment import Assignment, Report
+from ntm_ray.tuning.assignment import REPORT_SECONDS, Assignment, Report
 from ntm_ray.tuning.progress import Observer, Progress
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.tables import epochs_table, trials_table
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # The tables are written as a whole, so a job with many trials must do it more and more rarely.
 SHARE_OF_TIME_FOR_TABLES = 0.02
+# A report costs the driver some 1.2 ms (benchmarks/overhead.py): so many trials that report twice
+# a second keep it busy a quarter of its time; more report less often.
+TRIALS_AT_FULL_PACE = 100
 # People read slowly, and showing them something costs time.
 OBSERVER_SECONDS = 0.2
 
@@ -67,6 +70,8 @@ class Session:
 
     def assignment(self, name: str) -> Assignment:
         """What a slot needs to know of a trial that begins, or begins again."""
+        # So that reports, however many trials run, keep the driver busy for a part of its time.
+        pace = max(1.0, self.engine.running / TRIALS_AT_FULL_PACE)
         trial, best = self.engine.trials[name], self.engine.best
         if trial.name == DEFAULTS_TRIAL:
             save_below = -math.inf  # a yardstick's model is not looked at
@@ -77,6 +82,7 @@ class Session:
             hyperparameters=self.engine.hyperparameters(trial),
             seed=trial.seed,
             save_below=save_below,
+            report_seconds=pace * REPORT_SECONDS,
             keep_states=trial.name != DEFAULTS_TRIAL and self.engine.scheduler.pauses,
             state=self._folder.trial_state(*trial.begins_at) if trial.begins_at else None,
         )

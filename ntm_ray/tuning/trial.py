@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
     from ntm_ray.tuning.trial_record import EpochRow
 
-# Each report costs the driver time, and nobody watching needs more than a few a second.
-REPORT_SECONDS = 0.5
-
 
 class RunningTrial:
     """The training of one trial, and what it saves.
@@ -39,6 +36,7 @@ class RunningTrial:
         self._setting = setting
         self._save_below = assignment.save_below
         self._keep_states = assignment.keep_states
+        self._report_seconds = assignment.report_seconds
         self._state_epoch: int | None = None
         self._saved_state = time.monotonic()
         self._saved_epoch: int | None = None
@@ -60,7 +58,7 @@ class RunningTrial:
             self._training.load_state_dict(load_state(assignment.state))
 
     def train(self) -> Report:
-        """Train up to the next report: a rung, the end, or `REPORT_SECONDS`."""
+        """Train up to the next report: a rung, the end, or after `report_seconds`."""
         training = self._training
         rows = []
         begun = time.monotonic()
@@ -68,7 +66,7 @@ class RunningTrial:
             record = training.train_epoch()
             rows.append(epoch_row(record))
             at_rung = record.epoch in self._setting.rungs
-            if training.finished or at_rung or time.monotonic() - begun > REPORT_SECONDS:
+            if training.finished or at_rung or time.monotonic() - begun > self._report_seconds:
                 break
         if training.finished or at_rung:
             self._save_best()

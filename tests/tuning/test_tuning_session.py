@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -161,3 +161,17 @@ def test_a_continuous_range_for_a_whole_number_is_refused() -> None:
     size = {"name": "mini_batch_size", "type": "continuous", "min": 16, "max": 64}
     with pytest.raises(JobError, match=r"mini_batch_size.*an integer from 1 to 10000"):
         TuningJob(search_space={"name": "wrong", "parameters": [size]})
+
+
+def test_the_more_trials_run_the_more_rarely_each_reports(tmp_path: Path) -> None:
+    job = TuningJob(
+        corpus=CORPUS, trials=250, storage=tmp_path, name="many", search="random", slots=250
+    )
+    folder = JobFolder.create(job, CORPUS)
+    engine = Engine(job, list[Any]().append)
+    session = Session(engine, folder, CORPUS.feature_dim, Nobody(), lambda: None)
+    paces = []
+    while (assignment := session.next_assignment()) is not None:
+        paces.append(assignment.report_seconds)
+    assert paces[:100] == [0.5] * 100
+    assert paces[-1] == pytest.approx(0.5 * 251 / 100)
