@@ -75,7 +75,7 @@ class Nodes:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def shutdown(self) -> None:
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def raylet(node: Any) -> int:
