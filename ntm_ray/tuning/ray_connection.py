@@ -39,6 +39,10 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # How soon a node is missed that has gone without a word. Ray itself asks after five minutes
+    # of silence whether a connection still lives, and waits two more for the answer.
+    "RAY_grpc_client_keepalive_time_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "10000",
 }
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 # A private Ray has a token of its own, which no file holds: Ray itself would write one that
@@ -125,8 +129,11 @@ class RayConnection:
         before = logger.handlers, logger.propagate
         logger.handlers, logger.propagate = [self._log], False
         is_ours = not ray.is_initialized()
+        worker: Any = importlib.import_module("ray._private.worker")
+        printing = worker.print_to_stdstream
         try:
             if is_ours:
+                worker.print_to_stdstream = _log
                 _read_token_again()
                 if self._address is None:
                     self._start()
@@ -140,6 +147,7 @@ class RayConnection:
         finally:
             if is_ours:
                 ray.shutdown()
+                worker.print_to_stdstream = printing
             logger.handlers, logger.propagate = before
 
     def _start(self) -> None:
@@ -228,6 +236,11 @@ def _join(address: str) -> None:
         raise JobError(_about_token(address, str(error))) from None
     except RuntimeError as error:
         raise _about_versions(address, str(error)) or error from None
+
+
+def _log(data: dict[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001
+    """Log what Ray would print, whatever it is told: of processes that died, for one."""
+    logging.getLogger("ray").warning("%s", " ".join(data["lines"]))
 
 
 def _about_token(address: str, said: str) -> str:
