@@ -68,7 +68,7 @@ class DeviceLearner:
         products = Products(rounded=precision == "bf16")
         self._network = network_for(hyperparameters, device=device, products=products)
         self._network.initialise(generator)
-        self._network.start(corpus.train)
+        self._network.start_from(corpus.train, hyperparameters, generator)
         parameters = self._network.parameters
         self._optimizer = OPTIMIZERS[hyperparameters.optimizer](parameters, hyperparameters)
         self._source = CountsSource.of(corpus.train, device, resident=resident)

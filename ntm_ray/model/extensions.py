@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ntm_ray.model.string_forms import allowed, number
 
 DecoderName = Literal["product", "mixture"]
-BiasStart = Literal["zero", "frequencies"]
+DecoderStart = Literal["zero", "frequencies", "clusters"]
 EncoderInput = Literal["counts", "log"]
 
 _LEAST_CONCENTRATION = 0.01
@@ -30,10 +30,11 @@ class Extensions(BaseModel):
         "a distribution over words that topic weights mix (Srivastava and Sutton 2017: NeuralLDA; "
         "Dieng, Ruiz and Blei 2020).",
     )
-    decoder_bias: Annotated[BiasStart, allowed("zero or frequencies")] = Field(
+    decoder_start: Annotated[DecoderStart, allowed("zero, frequencies or clusters")] = Field(
         default="zero",
-        description="Where the decoder starts from: nothing, or the logarithm of each word's part "
-        "of the training tokens, so that no step is spent on it (Card, Tan and Smith 2018).",
+        description="Where the decoder starts from: nothing but noise; the logarithm of each "
+        "word's part of the training tokens (Card, Tan and Smith 2018); or that and, for each "
+        "topic, a group of like documents (k-means).",
     )
     decoder_rate: Annotated[
         float, BeforeValidator(number), allowed("a number from 0.01 to 1000")

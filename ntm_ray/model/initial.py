@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntm_ray.model.clusters import clustered_counts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,6 +20,9 @@ INITIAL_SCALE = 0.07
 """Weights start from Uniform(-0.07, 0.07)."""
 
 _TOGETHER = 1 << 22
+_CLUSTER = 0.9
+"""The part of a topic that is its group of documents; the rest is the corpus."""
+
 _UNSEEN = 0.5
 """Added to each word's count, so that one without any has a logarithm."""
 
@@ -48,26 +53,35 @@ def drawn_weights(
         yield rows, (2 * drawn - 1) * np.float32(INITIAL_SCALE)
 
 
-def start_decoder(
-    tensors: Mapping[str, NDArray[np.float32]], train: csr_matrix, hyperparameters: Hyperparameters
-) -> None:
-    """Start the decoder from the frequencies of words, if `decoder_bias` wants that.
+def decoder_start(
+    train: csr_matrix, hyperparameters: Hyperparameters, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return what `decoder_start` adds to the decoder's weight and to its bias, if anything.
 
-    They go into the bias, or where topics are mixed, and there is none, into each topic.
+    The bias takes the frequencies of words, or where topics are mixed, and there is none, each
+    topic. With ``clusters`` a topic is mostly the words of one group of documents.
 
     Args:
-        tensors: Arrays that are written to, by name.
         train: Counts of the training documents.
         hyperparameters: The settings.
+        generator: Draws documents to begin groups with.
+
+    Returns:
+        ``(vocabulary, topics)`` and ``(vocabulary,)``.
     """
-    own = hyperparameters.extensions
-    if own.decoder_bias == "zero":
-        return
+    own, topics = hyperparameters.extensions, hyperparameters.num_topics
+    if own.decoder_start == "zero":
+        return None
     logarithms = log_frequencies(train)
+    weight = np.zeros((len(logarithms), topics), dtype=np.float32)
+    if own.decoder_start == "clusters":
+        counts = clustered_counts(train, topics, generator).T.astype(np.float64)
+        part = counts / np.maximum(counts.sum(axis=0), 1)
+        mixed = (1 - _CLUSTER) * np.exp(logarithms)[:, None] + _CLUSTER * part
+        weight += (np.log(mixed) - logarithms[:, None]).astype(np.float32)
     if own.decoder == "mixture":
-        tensors["projection_weight"] += logarithms[:, None]
-    else:
-        tensors["projection_bias"][...] = logarithms
+        return weight + logarithms[:, None], np.zeros_like(logarithms)
+    return weight, logarithms
 
 
 def log_frequencies(counts: csr_matrix) -> NDArray[np.float32]:

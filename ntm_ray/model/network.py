@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ntm_ray.model.decoder import Decoder
-from ntm_ray.model.initial import drawn_weights
+from ntm_ray.model.initial import decoder_start, drawn_weights
 from ntm_ray.model.parameters import ParameterVector, WordGradient
 from ntm_ray.model.posterior import Posterior
 from ntm_ray.model.products import Products
@@ -178,8 +178,14 @@ class Network:
         """Return the KL divergence of each document's posterior from the prior, in nats."""
         return kl_divergence(mean, log_sigma)
 
-    def start(self, train: csr_matrix) -> None:
-        """Take from the training documents what the start depends on: here, nothing."""
+    def start_from(
+        self, train: csr_matrix, hyperparameters: Hyperparameters, generator: np.random.Generator
+    ) -> None:
+        """Add to the decoder what it starts from; see `initial.decoder_start`."""
+        if (start := decoder_start(train, hyperparameters, generator)) is not None:
+            for name, added in zip(("weight", "bias"), start, strict=True):
+                of_network = self.parameters[f"projection_{name}"]
+                of_network.add_(torch.from_numpy(added).to(of_network))
 
     def _sample(
         self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor

@@ -45,7 +45,15 @@ def top_words(
 
 def top_numbers(weights: NDArray[np.float32], words: int = 10) -> NDArray[np.int64]:
     """Return the numbers of the words of :func:`top_words`, ``(topics, words)``."""
-    return np.argsort(-weights, axis=0, kind="stable")[:words].T
+    if words >= len(weights):
+        return np.argsort(-weights, axis=0, kind="stable").T
+    # Sorting a whole vocabulary takes longer than all else that is done with top words.
+    least = -np.partition(-weights, words - 1, axis=0)[words - 1]
+    topics = []
+    for topic, bound in zip(weights.T, least, strict=True):
+        among = np.flatnonzero(topic >= bound)
+        topics.append(among[np.argsort(-topic[among], kind="stable")[:words]])
+    return np.stack(topics)
 
 
 def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ntm_ray.model.initial import log_frequencies
 from ntm_ray.model.mixture_decoder import MixtureDecoder
 from ntm_ray.model.network import DocumentLosses, Network
 from ntm_ray.model.posterior import Posterior
 from ntm_ray.model.prior import EULER, greatest_log_sigma, log_exponential
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
     from ntm_ray.model.batch import Bags, Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
     from ntm_ray.model.products import Products
@@ -57,16 +54,6 @@ class VariantNetwork(Network):
                 )
                 for how in (self._exact, self._products)
             )
-
-    def start(self, train: csr_matrix) -> None:
-        """Start the decoder from word frequencies; see `initial.start_decoder`."""
-        if self._own.decoder_bias == "zero":
-            return
-        logarithms = torch.from_numpy(log_frequencies(train)).to(self.device, self.dtype)
-        if self._own.decoder == "mixture":
-            self.parameters["projection_weight"].add_(logarithms[:, None])
-        else:
-            self.parameters["projection_bias"].copy_(logarithms)
 
     @torch.inference_mode()
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,6 @@ import torch
 
 from ntm_ray.model import Hyperparameters
 from ntm_ray.model.cpu import CpuLearner
-from ntm_ray.model.initial import log_frequencies
 from tests.model.plain_ntm import plain_losses
 from tests.model.test_model_cpu_gradients import assert_close, corpus_of, stepped
 
@@ -95,20 +94,3 @@ def test_the_decoder_has_a_rate_of_its_own(decoder: str) -> None:
         if name.startswith("projection"):
             gradient.mul_(7)
     assert_close(found, gradients)
-
-
-def test_the_decoder_starts_from_the_frequencies_of_words() -> None:
-    corpus = corpus_of(30, 20)
-    made = {}
-    for decoder in ("product", "mixture"):
-        hyperparameters = Hyperparameters.parse(
-            {"feature_dim": 20, "num_topics": 3, "decoder": decoder, "decoder_bias": "frequencies"}
-        )
-        made[decoder] = CpuLearner(hyperparameters, corpus, np.random.default_rng(0)).tensors()
-    logarithms = log_frequencies(corpus.train)
-    assert np.exp(logarithms).sum() == pytest.approx(1, rel=1e-5)
-    np.testing.assert_array_equal(made["product"]["projection_bias"], logarithms)
-    assert made["product"]["projection_weight"].abs().max() <= 0.07
-    from_bias = made["mixture"]["projection_weight"].numpy() - logarithms[:, None]
-    assert np.abs(from_bias).max() <= 0.0701
-    assert not made["mixture"]["projection_bias"].any()

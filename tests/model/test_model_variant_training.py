@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 COHERENT: dict[str, Any] = {
     "decoder": "mixture",
-    "decoder_bias": "frequencies",
+    "decoder_start": "clusters",
     "decoder_rate": 3,
     "encoder_input": "log",
     "kl_weight": 0.7,
     "prior_concentration": 0.5,
 }
-EACH = [{name: value} for name, value in COHERENT.items()]
+EACH = [{name: value} for name, value in COHERENT.items()] + [{"decoder_start": "frequencies"}]
 
 
 def cpu_training(corpus: Corpus, *, seed: int = 0, **changes: Any) -> Training:

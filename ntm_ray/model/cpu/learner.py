@@ -24,7 +24,7 @@ from ntm_ray.model.cpu.together import train_together
 from ntm_ray.model.cpu.update import RULES, step_rates
 from ntm_ray.model.cpu.variant import run_variant, variant_of
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
-from ntm_ray.model.initial import initialise, start_decoder
+from ntm_ray.model.initial import decoder_start, initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
 from ntm_ray.model.prior import log_exponential
 
@@ -106,7 +106,9 @@ class CpuLearner:
         if shape.batch_norm:
             self._tensors |= named_statistics(self._work.running, shape)
         initialise(self._tensors, generator)
-        start_decoder(self._tensors, corpus.train, hyperparameters)
+        if (start := decoder_start(corpus.train, hyperparameters, generator)) is not None:
+            self._tensors["projection_weight"] += start[0]
+            self._tensors["projection_bias"] += start[1]
 
     def _make_rule(self, hyperparameters: Hyperparameters, state: list[Parameters]) -> Rule:
         # Without decay, sgd and adagrad leave rows as they are: there is nothing to make up for.
