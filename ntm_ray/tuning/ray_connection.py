@@ -268,17 +268,20 @@ def _about_versions(address: str, said: str) -> JobError | None:
 
 def _private_token() -> dict[str, str]:
     """The environment of a private Ray, unless the user has said how it is to be."""
-    return {} if os.environ.get(_MODE) else {_MODE: "token", _TOKEN: _OWN_TOKEN}
+    mode = os.environ.get(_MODE)
+    if mode and (mode.lower() != "token" or _has_token()):
+        return {}
+    return {_MODE: "token", _TOKEN: _OWN_TOKEN}
 
 
 def _token_of_the_user() -> dict[str, str]:
     """Who has a token means to show it; Ray does so only where the mode is said too."""
-    has_one = (
-        os.environ.get(_TOKEN)
-        or os.environ.get(_TOKEN_PATH)
-        or Path.home().joinpath(".ray", "auth_token").is_file()
-    )
-    return {_MODE: "token"} if has_one and not os.environ.get(_MODE) else {}
+    return {_MODE: "token"} if _has_token() and not os.environ.get(_MODE) else {}
+
+
+def _has_token() -> bool:
+    file = Path.home() / ".ray" / "auth_token"
+    return bool(os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)) or file.is_file()
 
 
 def _read_token_again() -> None:
