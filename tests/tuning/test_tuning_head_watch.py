@@ -47,3 +47,22 @@ def test_a_head_that_is_back_in_time_ends_nothing_and_both_are_said_once() -> No
     ended = run(patience=60)
     assert ended.returncode == 0, ended.stderr
     assert "does not answer', None]" in ended.stdout
+
+
+KILLED = """
+import os
+from ntm_ray.tuning import head_watch
+with head_watch.watching_head("127.0.0.1:6379", print, "go on by resuming"):
+    os._exit(1)  # as Ray's C++ does
+"""
+
+
+def test_a_process_that_is_ended_without_a_word_has_one_said_for_it() -> None:
+    command = [sys.executable, "-c", KILLED]
+    ended = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("ntm-ray: ended without a word")
+    assert line.endswith("go on by resuming")
