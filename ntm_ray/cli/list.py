@@ -39,6 +39,7 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
         return list(CORPORA.items())
     if kind is Kind.HYPERPARAMETERS:
         from ntm_ray.model import SPECIFICATION
+        from ntm_ray.model.extensions import EXTENSIONS
         from ntm_ray.report.wording import value
 
         return [
@@ -47,7 +48,7 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
                 f"{field.summary} Allowed: {field.allowed}; "
                 + ("required." if field.required else f"default {value(field.default)}."),
             )
-            for field in SPECIFICATION
+            for field in (*SPECIFICATION, *EXTENSIONS)
         ]
     if kind is Kind.SPACES:
         from ntm_ray.tuning import SearchSpace, shipped_spaces
