@@ -39,7 +39,7 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
         return list(CORPORA.items())
     if kind is Kind.HYPERPARAMETERS:
         from ntm_ray.model import SPECIFICATION
-        from ntm_ray.model.extensions import EXTENSIONS
+        from ntm_ray.model.hyperparameters import EXTENSIONS
         from ntm_ray.report.wording import value
 
         return [
