@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_FAILURES = 2
 # What trials may take of a node's memory where Ray cannot say: all of it, which limits nothing.
 _UNLIMITED = 1 << 60
-# So many trials are proposed at most that are too large for the slot that asks.
+# So many trials wait at most for a device that they are not too large for.
 _MOST_WAITING = 8
 
 
@@ -105,6 +105,7 @@ class Assigner(FIFOScheduler):
             return str(TrialScheduler.STOP)
         assignment = self._next(slot)
         if assignment is None and not (self._engine.has_more or self._room.anybody_waits):
+            self._depart(slot)
             return str(TrialScheduler.STOP)
         actor.assign.remote(assignment)
         return str(TrialScheduler.CONTINUE)
@@ -136,10 +137,8 @@ class Assigner(FIFOScheduler):
                 self._engine.restart(name, kind, node=slot.address, said=error)
         elif slot.device is not None:
             self._engine.restart(None, kind, node=slot.address, said=error)
-        if node_is_lost and slot.device is not None:
-            self._engine.requeue(self._room.remove(slot.device))
         slot.starts += not node_is_lost
-        slot.device = slot.node = slot.address = None
+        self._depart(slot)
         if slot.starts > MAX_FAILURES + 1:
             raise JobError(f"the processes that train do not start: {error}")
 
@@ -149,7 +148,18 @@ class Assigner(FIFOScheduler):
             if slot.trial is not None:
                 self._room.end(slot.trial)
                 self._engine.requeue([slot.trial])
+            self._depart(slot)
         self._slots.clear()
+
+    def _depart(self, slot: _Slot) -> None:
+        """Take note that a slot is no longer on its device; the last one leaves nobody waiting."""
+        device = slot.device
+        slot.device = slot.node = slot.address = None
+        if device is not None and not any(
+            one.device is not None and one.device.name == device.name
+            for one in self._slots.values()
+        ):
+            self._engine.requeue(self._room.remove(device))
 
     def _arrive(self, slot: _Slot, where: Where) -> None:
         self.has_begun = True
@@ -191,7 +201,9 @@ class Assigner(FIFOScheduler):
         for _ in range(_MOST_WAITING):
             name = self._room.waiting(device)
             if name is None:
-                trial = self._engine.next_trial()
+                # Else a small device would have the whole job proposed before anything is known.
+                crowded = self._room.longest_queue >= _MOST_WAITING
+                trial = None if crowded else self._engine.next_trial()
                 name = trial.name if trial is not None else self._room.left_behind(device)
             if name is None:
                 return None
@@ -224,12 +236,17 @@ def _memory_of(node: str) -> int:
 
 def _is_of_memory(error: str) -> bool:
     """Whether Ray says that it has killed a process because its node had no memory left."""
-    return "OutOfMemoryError" in error or "memory pressure" in error
+    return any(
+        words in error for words in ("OutOfMemoryError", "memory pressure", "low on memory")
+    )
 
 
 def _last_line(error_file: str | None) -> str:
     """The last line of a traceback that Ray has written: the error itself."""
     text = ""
     if error_file and Path(error_file).exists():
-        text = Path(error_file).read_text(encoding="utf-8", errors="replace").strip()
-    return text.splitlines()[-1] if text else "the trial's process died"
+        text = Path(error_file).read_text(encoding="utf-8", errors="replace")
+    # Ray Tune appends to it. What is said of memory has the advice last, and the matter first.
+    lines = text.rpartition("Failure # ")[2].strip().splitlines()
+    first = next((line for line in lines if "low on memory" in line), None)
+    return first or (lines[-1] if lines else "the trial's process died")

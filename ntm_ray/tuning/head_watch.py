@@ -100,13 +100,15 @@ def _watch(
         if _answers(address):
             last_answer = time.monotonic()
             if is_silent:
-                say(None)
+                with contextlib.suppress(OSError):  # nobody may be listening any more
+                    say(None)
             is_silent = False
             continue
         silent = time.monotonic() - last_answer
         if silent < PATIENCE_SECONDS:
             if not is_silent:
-                say(f"the head of the cluster, {address}, does not answer")
+                with contextlib.suppress(OSError):
+                    say(f"the head of the cluster, {address}, does not answer")
             is_silent = True
             continue
         # The main thread hangs in Ray's C++ and hears nothing.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.error import TuneError
 from ray.tune.execution.class_cache import _ActorClassCache
 from ray.tune.stopper import Stopper
@@ -101,7 +102,7 @@ def _run_slots(
     """Have Ray Tune start slots and keep them alive until there is nothing left to do."""
     engine = session.engine
     try:
-        with _actors_of(Slot):
+        with _actors_of(Slot), _killed_for_memory_is_dead():
             tune.run(
                 tune.with_resources(_SlotForTune, resources),
                 name="tune",
@@ -153,6 +154,27 @@ def _actors_of(cls: type) -> Iterator[None]:
         yield
     finally:
         _ActorClassCache.get = before  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _killed_for_memory_is_dead() -> Iterator[None]:
+    """Have Ray Tune take a process that Ray killed for its memory for one that died.
+
+    Its controller knows no such error, and ends the whole run with it.
+    """
+    manager: Any = RayActorManager
+    before = manager._actor_task_failed
+
+    def failed(self: Any, task: Any, error: Exception) -> None:
+        if isinstance(error, ray.exceptions.OutOfMemoryError):
+            error = ray.exceptions.RayActorError(error_msg=str(error))
+        before(self, task, error)
+
+    manager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        manager._actor_task_failed = before
 
 
 @contextlib.contextmanager

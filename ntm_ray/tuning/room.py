@@ -75,6 +75,11 @@ class Room:
         """Whether a trial waits for any device."""
         return any(use.waiting for use in self._uses.values())
 
+    @property
+    def longest_queue(self) -> int:
+        """How many trials wait for the device that most wait for."""
+        return max((len(use.waiting) for use in self._uses.values()), default=0)
+
     def left_behind(self, device: Device) -> str | None:
         """A trial that waits for another device on which nothing trains, and nobody may be left.
 

@@ -188,18 +188,22 @@ class Session:
             checkpoint: Its checkpoint before that.
         """
         scheduler = self.engine.scheduler
-        up_to = None if trial.ended else trial.epochs
         if scheduler.takes_over:
             # Those of rungs are for others too.
             if checkpoint is None or checkpoint in scheduler.rungs:
                 return
             if trial.ended or checkpoint != trial.checkpoint:
                 self._folder.drop_state(trial.name, checkpoint)
-        elif trial.status is Status.PAUSED:
-            self._folder.drop_states(trial.name, but=trial.epochs, up_to=up_to)
-        elif scheduler.pauses or checkpoint != trial.checkpoint or (trial.ended and checkpoint):
-            kept = None if trial.ended or trial.begins_at is None else trial.begins_at[1]
-            self._folder.drop_states(trial.name, but=kept, up_to=up_to)
+        elif trial.ended:
+            if scheduler.pauses or checkpoint is not None:
+                self._folder.drop_states(trial.name)
+        else:
+            # Only what is before the one that is needed: this may be done much later, and what
+            # was trained again after a fault is saved below `trial.epochs`.
+            paused = trial.status is Status.PAUSED
+            needed = (trial.name, trial.epochs) if paused else trial.begins_at
+            if needed is not None and (scheduler.pauses or checkpoint != trial.checkpoint):
+                self._folder.drop_states(trial.name, but=needed[1], up_to=needed[1])
 
     def _drop_states_below_all(self) -> None:
         """Remove states that no trial can take over any more: all are beyond their epochs."""

@@ -82,7 +82,9 @@ class Slot:
     def assign(self, assignment: Assignment | None) -> None:
         """Take the next trial, in place of the one that runs; None: there is none at present."""
         self._assignment = assignment
-        self._running = None
+        if self._running is not None:
+            self._running = None
+            _give_memory_back()
 
     # What Ray Tune calls
 
@@ -169,6 +171,6 @@ def _give_memory_back() -> None:
 
     import torch
 
-    gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
         torch.cuda.empty_cache()
