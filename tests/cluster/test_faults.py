@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from tests.end_to_end.faulty_jobs import (
     running,
     wait_for,
 )
+from tests.end_to_end.jobs import wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,4 @@ def test_nothing_is_left_of_machines(tmp_path: Path) -> None:
         pids = {machine.pid, started_by(sleeps), *machine.processes()}
         assert len(pids) >= 2
     sleeps.communicate()
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True
-    )
-    assert pids & set(map(int, listing.stdout.split())) == set()
+    assert wait_until_gone(pids, 10) == set()

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600)
 NODES = 3
 SECONDS_AWAY = 20
+# A node that hangs is missed after some 20 s; Ray's own settings take a minute.
+_MISSED_SOONER = {
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 4000,
+    "health_check_failure_threshold": 4,
+}
 
 
 class Nodes:
@@ -43,7 +49,7 @@ class Nodes:
         self.start()
 
     def start(self) -> None:
-        head = {"num_cpus": 0, "include_dashboard": False}
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": _MISSED_SOONER}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self._cluster.address
         self.nodes: list[Any] = []
