@@ -165,10 +165,10 @@ def _killed_for_memory_is_dead() -> Iterator[None]:
     manager: Any = RayActorManager
     before = manager._actor_task_failed
 
-    def failed(self: Any, task: Any, error: Exception) -> None:
-        if isinstance(error, ray.exceptions.OutOfMemoryError):
-            error = ray.exceptions.RayActorError(error_msg=str(error))
-        before(self, task, error)
+    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        before(self, tracked_actor_task=tracked_actor_task, exception=exception)
 
     manager._actor_task_failed = failed
     try:
