@@ -185,7 +185,7 @@ def completion(topics: Floats, corpus: Corpus) -> float:
 
 def lda(corpus: Corpus, topics: int, seed: int) -> Fitted:
     """Train tomotopy's LDA by 200 sweeps; it optimises its alpha every 10."""
-    import tomotopy  # type: ignore[import-untyped]
+    import tomotopy
 
     def words(counts: sparse.csr_matrix) -> Iterator[list[str]]:
         for start, end in zip(counts.indptr[:-1], counts.indptr[1:], strict=True):
