@@ -178,9 +178,12 @@ def carry_out(cluster: RayCluster, fault: str) -> tuple[float, dict[str, Any]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("faults", nargs="*", default=list(FAULTS), choices=[*FAULTS, []])
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
     parser.add_argument("--times", type=int, default=3)
     given = parser.parse_args()
+    given.faults = given.faults or list(FAULTS)
+    if unknown := set(given.faults) - set(FAULTS):
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     job = job_in("nowhere")
     print(f"python -m benchmarks.faults {' '.join(given.faults)} --times {given.times}\n")
     print("| fault | time to recover, s | epochs trained again, of "
