@@ -62,10 +62,6 @@ class Room:
         """Bytes that a trial is expected to take of a device, by what was learnt so far."""
         return int(estimate * self.factor.get(device.kind, 1.0))
 
-    def wants_to_be_alone(self, trial: str) -> bool:
-        """Whether a trial has run out of memory once, and gets a device of its own now."""
-        return trial in self._alone
-
     def waiting(self, device: Device) -> str | None:
         """The trial that is the next to begin on a device."""
         return next(iter(self._uses[device.name].waiting), None)
