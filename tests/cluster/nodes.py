@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.loopback_s3 import ENVIRONMENT
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -50,6 +52,7 @@ class RayCluster:
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
             "PYTHONPATH": str(REPOSITORY),
+            **ENVIRONMENT,
         }
         self.head = network.add("head")
         self.nodes: dict[str, Machine] = {}

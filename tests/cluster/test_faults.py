@@ -16,6 +16,7 @@ import pytest
 from ntm_ray.tuning.head_watch import EXIT_CODE
 from tests.cluster.network import Network, started_by, why_no_machines
 from tests.cluster.nodes import RayCluster
+from tests.cluster.store import Store, fetched_job
 from tests.end_to_end.faulty_jobs import (
     TRIALS,
     assert_nothing_is_lost_repeated_or_changed,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600)
 NODES = 3
 CUT_SECONDS = 30
+STORE_AWAY_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,26 @@ def test_a_node_whose_network_is_away(cluster: RayCluster, driver: Driver) -> No
     driver.finish()
     faults = assert_nothing_is_lost_repeated_or_changed(driver.folder)
     assert faults["process_died"] + faults["node_lost"] <= 1
+
+
+def test_a_store_whose_network_is_away(cluster: RayCluster, tmp_path: Path) -> None:
+    cluster.bring_back_all()
+    store = Store(cluster.network, cluster.environment)
+    file = tmp_path / "job.yaml"
+    file.write_text(job_in(store.uri("runs")).to_yaml(), encoding="utf-8")
+    driver = Driver(cluster, tmp_path, file)
+    try:
+        wait_for(lambda: len(ended(fetched_job(store, driver.folder))) > 0, driver.process)
+        with cluster.network.away(store.machine):
+            time.sleep(STORE_AWAY_SECONDS)
+        driver.finish()
+        folder = fetched_job(store, driver.folder)
+        faults = assert_nothing_is_lost_repeated_or_changed(folder)
+        assert faults == dict.fromkeys(faults, 0)
+    finally:
+        if driver.process.poll() is None:
+            driver.kill()
+        cluster.network.remove(store.machine)
 
 
 def test_a_driver_that_is_killed(cluster: RayCluster, driver: Driver) -> None:

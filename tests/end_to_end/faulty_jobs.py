@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 CORPUS = Corpus.read("synthetic")
 # A second and a half of a core for each trial.
 EPOCHS = 2000
-TRIALS = 8
+# So many that all nodes are at work before the last has begun, however slowly they start.
+TRIALS = 10
 
 
 def job_in(storage: Path | str) -> TuningJob:
