@@ -119,10 +119,19 @@ def _watch(
         os._exit(EXIT_CODE)
 
 
-def _answers(address: str) -> bool:
+def knock(address: str, seconds: float = _CONNECT_SECONDS) -> None:
+    """See that something listens at ``host:port``.
+
+    Raises:
+        OSError: Nothing does, or not within so many seconds.
+    """
     host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), seconds).close()
+
+
+def _answers(address: str) -> bool:
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        knock(address)
     except OSError:
         return False
     return True

@@ -14,12 +14,12 @@ import os
 import platform
 import re
 import secrets
-import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntm_ray.errors import JobError
+from ntm_ray.tuning.head_watch import knock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -211,9 +211,8 @@ def _join(address: str) -> None:
     import ray
 
     if address != "auto":
-        host, _, port = address.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+            knock(address, _CONNECT_SECONDS)
         except OSError as error:
             raise JobError(
                 f"address {address!r}: no Ray answers there ({error.strerror or error}); is the "
