@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from ntm_ray.errors import JobError, StorageError
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.memory import CorpusSize, training_memory
 from ntm_ray.tuning.faults import FaultKind
+from ntm_ray.tuning.nodes import UNLIMITED, Nodes
 from ntm_ray.tuning.room import Device, Room
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.slot import FAULT, OUT_OF_MEMORY, REPORT, WHERE, Where
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 # A trial is begun again this often after its process died; a fault of the configuration itself
 # shows as divergence, not as a dead process. Nodes that are lost are nobody's fault.
 MAX_FAILURES = 2
-# What trials may take of a node's memory where Ray cannot say: all of it, which limits nothing.
-_UNLIMITED = 1 << 60
 # So many trials wait at most for a device that they are not too large for.
 _MOST_WAITING = 8
 
@@ -70,13 +68,14 @@ class Assigner(FIFOScheduler):
         corpus: Corpus,
         setting: TrialSetting,
         interrupted: threading.Event,
+        nodes: Nodes,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.has_begun = False
         self._session = session
         self._engine = session.engine
-        # Here once, and by it in the shared memory of each node that has a slot once.
-        self._equipment = ray.put(corpus), setting
+        self._nodes = nodes
+        self._equipment = nodes.share(corpus), setting
         self._size = CorpusSize(corpus.feature_dim, corpus.documents["train"], corpus.train.nnz)
         self._interrupted = interrupted
         self._slots: defaultdict[str, _Slot] = defaultdict(_Slot)
@@ -118,7 +117,7 @@ class Assigner(FIFOScheduler):
         """
         slot = self._slots[ray_trial.trial_id]
         error = _last_line(ray_trial.error_file)
-        node_is_lost = slot.node is not None and not _is_alive(slot.node)
+        node_is_lost = slot.node is not None and not self._nodes.is_alive(slot.node)
         if node_is_lost:
             kind = FaultKind.NODE_LOST
         elif _is_of_memory(error):
@@ -139,7 +138,9 @@ class Assigner(FIFOScheduler):
             self._engine.restart(None, kind, node=slot.address, said=error)
         slot.starts += not node_is_lost
         self._depart(slot)
-        if slot.starts > MAX_FAILURES + 1:
+        # As long as others train, it may be one node that is to blame.
+        is_alone = all(one.device is None for one in self._slots.values())
+        if slot.starts > MAX_FAILURES + 1 and is_alone:
             raise JobError(f"the processes that train do not start: {error}")
 
     def start_again(self) -> None:
@@ -165,10 +166,10 @@ class Assigner(FIFOScheduler):
         self.has_begun = True
         slot.node, slot.address = where.node, where.address
         if where.gpu is not None:
-            capacity = where.gpu_memory or _UNLIMITED
+            capacity = where.gpu_memory or UNLIMITED
             slot.device = Device(f"{where.node}/gpu{where.gpu}", "cuda", capacity)
         else:
-            slot.device = Device(where.node, "cpu", _memory_of(where.node))
+            slot.device = Device(where.node, "cpu", self._nodes.memory(where.node))
         self._room.add(slot.device)
 
     def _leave(self, slot: _Slot, report: Report) -> None:
@@ -218,20 +219,6 @@ class Assigner(FIFOScheduler):
         settings = self._engine.hyperparameters(self._engine.trials[name])
         hyperparameters = Hyperparameters.parse({"feature_dim": self._size.vocabulary} | settings)
         return training_memory(hyperparameters, self._size, device.kind).total
-
-
-def _is_alive(node: str) -> bool:
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    return any(one["NodeID"] == node and one["Alive"] for one in nodes)
-
-
-def _memory_of(node: str) -> int:
-    """What Ray may give away of a node's memory, bytes."""
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    for one in nodes:
-        if one["NodeID"] == node:
-            return int(one["Resources"].get("memory", _UNLIMITED))
-    return _UNLIMITED
 
 
 def _is_of_memory(error: str) -> bool:

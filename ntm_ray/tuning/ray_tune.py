@@ -25,6 +25,7 @@ from ray.tune.stopper import Stopper
 from ntm_ray.errors import JobError, NtmRayError
 from ntm_ray.tuning.assigner import MAX_FAILURES, Assigner
 from ntm_ray.tuning.assignment import TrialSetting
+from ntm_ray.tuning.nodes import Nodes
 from ntm_ray.tuning.slot import Slot
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run_trials(
         models=folder.models,
         states=folder.states,
     )
-    assigner = Assigner(session, corpus, setting, interrupted)
+    assigner = Assigner(session, corpus, setting, interrupted, Nodes())
     resources = _resources(job, is_cluster=is_cluster)
     idle_rounds = 0
     while not (engine.is_finished or interrupted.is_set()):
