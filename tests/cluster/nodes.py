@@ -93,11 +93,16 @@ class RayCluster:
 
     def lose_power(self, name: str) -> None:
         """End a node's machine without a word to anybody."""
-        self.remove(name)
+        self.network.remove(self.nodes.pop(name))
         self._missing.append(name)
 
     def remove(self, name: str) -> None:
-        """End a node's machine for good."""
+        """End a node's machine for good, with its Ray first, so that the head hears of it.
+
+        As long as the head takes a silent node for one that is there, it may wait for it to take a
+        slot, and starts none elsewhere.
+        """
+        self.nodes[name].kill(*_OF_RAY)
         self.network.remove(self.nodes.pop(name))
 
     def kill_head(self) -> None:
