@@ -75,6 +75,9 @@ class Report:
         stop_reason: Why it has ended, if it has: `epochs`, `early_stopping` or `diverged`.
         saved_epoch: The epoch whose model is saved, if any is.
         state_epoch: The epoch whose state was the last to be saved in this process.
+        measures: `MEASURES` of the model of its best epoch so far, those that are finite; None:
+            they are what was reported before.
+        measured_epoch: The epoch that they are of.
         memory: Bytes that it took of the device at most, where that can be told, at its end.
     """
 
@@ -84,3 +87,5 @@ class Report:
     saved_epoch: int | None
     state_epoch: int | None = None
     memory: int | None = None
+    measures: dict[str, float] | None = None
+    measured_epoch: int | None = None

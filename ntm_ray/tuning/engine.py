@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntm_ray.errors import JobError
 from ntm_ray.tuning.faults import FaultKind, FaultLog
+from ntm_ray.tuning.journal import replay
 from ntm_ray.tuning.schedulers import Decision, Leg, Scheduler, create_scheduler
 from ntm_ray.tuning.search import (
     Exhausted,
@@ -189,6 +189,8 @@ class Engine:
         stop_reason: str | None = None,
         saved_epoch: int | None = None,
         state_epoch: int | None = None,
+        measures: dict[str, float] | None = None,
+        measured_epoch: int | None = None,
     ) -> Decision:
         """Take in the epochs that a trial has trained since its last report.
 
@@ -200,6 +202,8 @@ class Engine:
                 `diverged`.
             saved_epoch: The epoch whose model is saved, if any is.
             state_epoch: The epoch whose state is saved, if any is.
+            measures: Of the model of its best epoch, `measured_epoch`, if they are new.
+            measured_epoch: See `measures`.
 
         Returns:
             Whether the trial goes on; paused or stopped, it gives up its slot.
@@ -212,6 +216,8 @@ class Engine:
         event |= {"stop_reason": stop_reason, "saved_epoch": saved_epoch}
         if state_epoch is not None:
             event["state_epoch"] = state_epoch
+        if measures is not None:
+            event |= {"measures": measures, "measured_epoch": measured_epoch}
         if len(new) < len(rows):
             event["repeated"] = len(rows) - len(new)
         return self._take_in(self._record(event))
@@ -252,16 +258,7 @@ class Engine:
             "session": self.faults.driver_begins,
             "end": self.faults.driver_ends,
         }
-        for number, event in enumerate(events, start=1):
-            if step := steps.get(event["event"]):
-                try:
-                    step(event)
-                except (KeyError, IndexError, TypeError, ValueError):
-                    raise JobError(
-                        f"event {number} of the journal, {event['event']!r} of trial "
-                        f"{event.get('trial')!r}, does not belong to this job; put job.yaml back "
-                        "as it was"
-                    ) from None
+        replay(events, steps)
         if events:
             self.faults.driver_begins(events[-1])
         self.requeue(t.name for t in self.trials.values() if t.status is Status.RUNNING)
@@ -320,19 +317,16 @@ class Engine:
     def _take_in(self, event: Event) -> Decision:
         trial = self.trials[event["trial"]]
         competes = trial.name != DEFAULTS_TRIAL
-        trial.curve += event["epochs"]
-        trial.checkpoint = event.get("state_epoch", trial.checkpoint)
+        trial.take_in(event)
         self.faults.epochs_repeated += event.get("repeated", 0)
-        trial.seconds += sum(row["seconds"] for row in event["epochs"])
         self.epochs_spent += len(event["epochs"]) * competes
         diverged = event["stop_reason"] == "diverged"
-        if event["saved_epoch"] is not None:
-            saved = trial.curve[event["saved_epoch"] - 1]
-            # A restarted trial begins again with worse models than it had saved before.
-            if saved[OBJECTIVE] < trial.saved_loss:
-                trial.saved, trial.saved_configuration = saved, trial.configuration
-            if competes and (self.best is None or trial.saved_loss < self.best.saved_loss):
-                self.best = trial
+        if (
+            competes
+            and trial.saved is not None
+            and (self.best is None or trial.saved_loss < self.best.saved_loss)
+        ):
+            self.best = trial
         for row in event["epochs"]:
             if competes and row["epoch"] in self.scheduler.rungs:
                 # The loss of training alone can diverge, with a finite one of validation.

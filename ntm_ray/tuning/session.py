@@ -97,6 +97,8 @@ class Session:
             stop_reason=report.stop_reason,
             saved_epoch=report.saved_epoch,
             state_epoch=report.state_epoch,
+            measures=report.measures,
+            measured_epoch=report.measured_epoch,
         )
         if decision is not Decision.CONTINUE:
             # Before the slot gets more work, so that no trial that has ended is ever lost.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.measures import MEASURES
 from ntm_ray.tuning.trial_record import OBJECTIVE
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _HYPERPARAMETER_TYPES = {
 # `epochs` is how many were trained; the hyperparameter of that name is the same for all trials.
 HYPERPARAMETER_COLUMNS = tuple(n for n in Hyperparameters.model_fields if n != "epochs")
 
+_WHOLE = ("repeated_words", "live_topics")
+
 TRIALS_SCHEMA = pa.schema(
     [("trial", pa.string()), ("status", pa.string())]
     + [(name, _HYPERPARAMETER_TYPES.get(name, pa.float64())) for name in HYPERPARAMETER_COLUMNS]
@@ -38,6 +41,7 @@ TRIALS_SCHEMA = pa.schema(
         ("started", pa.timestamp("ms", tz="UTC")),
         ("seconds", pa.float64()),
     ]
+    + [(name, pa.int64() if name in _WHOLE else pa.float64()) for name in MEASURES]
 )
 EPOCHS_SCHEMA = pa.schema(
     [("trial", pa.string()), ("epoch", pa.int64())]
@@ -78,6 +82,8 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
                 "started": round(trial.started * 1000),
                 "seconds": trial.seconds,
             }
+            | dict.fromkeys(MEASURES)
+            | (trial.measures or {})
         )
     schema = TRIALS_SCHEMA
     for name in sorted(ours):

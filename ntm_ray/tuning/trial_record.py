@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ntm_ray.tuning.journal import Event
     from ntm_ray.tuning.space import Configuration
 
 OBJECTIVE = "validation:total_loss"
@@ -46,6 +47,9 @@ class Trial:
         saved: The row of the curve whose model is saved: its best so far, as of the last rung.
         saved_configuration: What that model was trained with: a trial that has taken over from
             another since has another curve and configuration now.
+        measures: `MEASURES` of the model of its best epoch, as of the last rung; one that was not
+            finite is not there. None: no epoch has come to a model yet.
+        measured: The row of the curve that they are of.
         seconds: How long it trained and was validated.
         error: Why it failed, in one line.
         legs: How often it has gone on after a pause.
@@ -63,11 +67,28 @@ class Trial:
     curve: list[EpochRow] = field(default_factory=list)
     saved: EpochRow | None = None
     saved_configuration: Configuration | None = None
+    measures: dict[str, float] | None = None
+    measured: EpochRow | None = None
     seconds: float = 0.0
     error: str | None = None
     legs: int = 0
     goes_on_from: tuple[str, int] | None = None
     checkpoint: int | None = None
+
+    def take_in(self, event: Event) -> None:
+        """Enter what a report of the journal says of it."""
+        self.curve += event["epochs"]
+        self.checkpoint = event.get("state_epoch", self.checkpoint)
+        self.seconds += sum(row["seconds"] for row in event["epochs"])
+        # A restarted trial begins again with worse models than it had before.
+        if event["saved_epoch"] is not None:
+            saved = self.curve[event["saved_epoch"] - 1]
+            if saved[OBJECTIVE] < self.saved_loss:
+                self.saved, self.saved_configuration = saved, self.configuration
+        if event.get("measures") is not None:
+            measured = self.curve[event["measured_epoch"] - 1]
+            if self.measured is None or measured[OBJECTIVE] <= self.measured[OBJECTIVE]:
+                self.measured, self.measures = measured, event["measures"]
 
     @property
     def ended(self) -> bool:
