@@ -47,11 +47,12 @@ class Judge:
         Args:
             weights: ``projection_weight``, ``(vocabulary, topics)``.
         """
-        numbers = top_numbers(weights, _TOP_WORDS)
+        many = top_numbers(weights, _DIVERSITY_WORDS)
+        numbers = many[:, :_TOP_WORDS]
         words = numbers.tolist()
         return {
             "topic_uniqueness": topic_uniqueness(words),
-            "topic_diversity": topic_diversity(top_numbers(weights, _DIVERSITY_WORDS).tolist()),
+            "topic_diversity": topic_diversity(many.tolist()),
             "npmi": float(self._reference.npmi(numbers).mean()),
             "repeated_words": len(repeated_words(words)),
         }
