@@ -132,14 +132,37 @@ OBJECTIVES = {one.name: one for one in (TOTAL_LOSS, NPMI, TOPIC_QUALITY, BALANCE
 """All objectives by name, the default first."""
 
 
-def objective_named(name: str) -> Objective:
+# Noise has topics that differ, so neither is anything to search for; to choose by, both are.
+_UNIQUENESS = Objective(
+    name="topic_uniqueness",
+    is_maximized=True,
+    summary="topics that differ in their ten top words",
+    formula="TU",
+    uses_topics=True,
+    digits=3,
+    _of=lambda figures, _: figures["topic_uniqueness"],
+)
+_DIVERSITY = Objective(
+    name="topic_diversity",
+    is_maximized=True,
+    summary="topics that differ in their 25 top words",
+    formula="TD",
+    uses_topics=True,
+    digits=3,
+    _of=lambda figures, _: figures["topic_diversity"],
+)
+CHOICES = OBJECTIVES | {one.name: one for one in (_UNIQUENESS, _DIVERSITY)}
+"""What a model of a job that was carried out can be chosen by."""
+
+
+def objective_named(name: str, among: Mapping[str, Objective] = OBJECTIVES) -> Objective:
     """Return the objective of a name.
 
     Raises:
         JobError: If there is none of this name; says which there are.
     """
-    if name not in OBJECTIVES:
-        near = difflib.get_close_matches(name, OBJECTIVES, n=1)
+    if name not in among:
+        near = difflib.get_close_matches(name, among, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise JobError(f"no objective is called {name!r}; {hint}there are {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]
+        raise JobError(f"no objective is called {name!r}; {hint}there are {', '.join(among)}")
+    return among[name]
