@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ntm_ray.model import NTM
     from ntm_ray.tuning.trial_record import Trial
 
+# Seconds that a place which does not answer is waited for.
+_PATIENCE = 20.0
+_MOST_NAMED = 10
+
 FRONT = (OBJECTIVE, "npmi", "topic_uniqueness")
 """What the Pareto front is of: less of the first is better, and more of the others."""
 
@@ -166,7 +170,7 @@ class FoundModels:
         Raises:
             JobError: If it is not one, or no trial of it has come to a model.
         """
-        place = Place.at(where)
+        place = Place.at(where).with_patience(_PATIENCE)
         try:
             job = yaml.safe_load(place.read_bytes("job.yaml"))
             objective = job.get("objective", TOTAL_LOSS.name)
@@ -238,8 +242,12 @@ class FoundModels:
         """
         found = next((model for model in self.models if model.trial == name), None)
         if found is None:
-            there = ", ".join(model.trial for model in self.models if self._has(model))
-            raise JobError(f"{self.place}: trial {name!r} has no model; kept are those of {there}")
+            there = [model.trial for model in self.models if self._has(model)]
+            more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+            raise JobError(
+                f"{self.place}: trial {name!r} has no model; kept are those of "
+                f"{', '.join(there[:_MOST_NAMED])}{more}"
+            )
         if name == self.best:
             return _best_trial(found, self.place / "best")
         if found.is_kept:
