@@ -259,23 +259,23 @@ class FoundModels:
 
     def _why_not(self, found: FoundModel, ranked: list[FoundModel], by: Objective) -> str:
         said = f"trial {found.trial} ({by.name} {by.words(found.value(by))})"
-        line = f"{self.place}: the model of {said} is not here: "
-        if "journal.jsonl" in self.place.names() or "journal" in self.place.names():
-            line += f"those of all trials would take more than keep_models_mb, {_mb(self)}"
+        line = f"{self.place}: the model of {said} "
+        if {"journal.jsonl", "journal"} & {*self.place.names()}:
+            line += (
+                f"was dropped, to keep within the job's keep_models_mb, {self.keep_models_mb:g}"
+            )
         else:
-            line += "of a job that was fetched only the best model is"
+            line += "is not here: of a job that was fetched only the best one is"
         kept = sorted(
             (model for model in ranked if self._has(model)),
             key=lambda model: by.score(model.value(by)),
         )
         if kept:
             value = by.words(kept[0].value(by))
-            line += f"; of those that are, {kept[0].trial} is the best ({value}): --trial takes it"
+            line += (
+                f"; of those that are here {kept[0].trial} is the best ({value}): --trial takes it"
+            )
         return line
-
-
-def _mb(models: FoundModels) -> str:
-    return f"{models.keep_models_mb:g}, a larger one keeps more"
 
 
 def _in_best(place: Place, models: tuple[FoundModel, ...]) -> str | None:
