@@ -8,20 +8,12 @@ import numpy as np
 
 from ntm_ray.corpus.counts import canonical_counts
 from ntm_ray.errors import CorpusError, HyperparameterError, NtmRayError
-from ntm_ray.model.coherence import CoherenceReference
 from ntm_ray.model.device import resolve_device
-from ntm_ray.model.evaluation import batches, evaluate, kl_per_document
+from ntm_ray.model.evaluation import evaluate
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.judge import Judge, topic_weights
 from ntm_ray.model.saved import SavedModel, load_model, save_model
-from ntm_ray.model.topics import (
-    live_topics,
-    repeated_words,
-    top_numbers,
-    top_words,
-    topic_diversity,
-    topic_uniqueness,
-    word_probabilities,
-)
+from ntm_ray.model.topics import top_words, word_probabilities
 from ntm_ray.model.training import EpochRecord, Training
 from ntm_ray.model.variant_network import network_for
 
@@ -36,9 +28,6 @@ if TYPE_CHECKING:
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.evaluation import Losses
     from ntm_ray.model.network import Network
-
-_TOP_WORDS = 10
-_DIVERSITY_WORDS = 25
 
 
 class NTM:
@@ -108,17 +97,24 @@ class NTM:
         return self
 
     @classmethod
-    def from_training(cls, training: Training, *, device: str = "cpu") -> NTM:
+    def from_training(
+        cls, training: Training, *, device: str = "cpu", judge: Judge | None = None
+    ) -> NTM:
         """Return the model of the best epoch of a training so far.
+
+        Args:
+            training: The training.
+            device: Where the model computes.
+            judge: Of the training's corpus, where there is one already.
 
         Raises:
             HyperparameterError: No epoch had a finite loss.
         """
         model = cls(training.hyperparameters.to_json_dict())
-        model._adopt(training, device)
+        model._adopt(training, device, judge)
         return model
 
-    def _adopt(self, training: Training, device: str) -> None:
+    def _adopt(self, training: Training, device: str, judge: Judge | None = None) -> None:
         if training.best is None:
             raise HyperparameterError(
                 f"learning_rate: {training.hyperparameters.learning_rate} left no epoch with a "
@@ -126,8 +122,6 @@ class NTM:
             )
         corpus = training.corpus
         network = _network(training.hyperparameters, training.best_tensors, device)
-        judged = corpus.validation if corpus.validation.shape[0] else corpus.train
-        weights = training.best_tensors["projection_weight"].numpy()
         self.history = list(training.history)
         self._network = network
         self._model = SavedModel(
@@ -136,9 +130,7 @@ class NTM:
             vocabulary=corpus.vocabulary,
             metrics={
                 **training.best.metrics(),
-                "kl_per_document": kl_per_document(network, judged),
-                **_judged_topics(weights, corpus.vocabulary, judged),
-                "live_topics": live_topics(_topic_weights(network, judged)),
+                **(judge or Judge(corpus)).measures(network),
             },
         )
 
@@ -181,7 +173,8 @@ class NTM:
 
         ``kl_per_document`` is in nats; ``topic_uniqueness``, ``repeated_words`` (how many there
         are) and ``npmi`` are of the ten top words of each topic, ``topic_diversity`` of 25. All,
-        and ``live_topics``, are over the validation (else training) documents.
+        and ``live_topics``, are over the validation (else training) documents; ``npmi`` over those
+        of training too where there are few, see :class:`ntm_ray.model.judge.Judge`.
         """
         return dict(self._trained().metrics)
 
@@ -208,7 +201,7 @@ class NTM:
             CorpusError: The counts do not fit the vocabulary, or are negative or not finite.
         """
         rows, network = self._counts(counts), self._ready()
-        result = _topic_weights(network, rows)
+        result = topic_weights(network, rows)
         result[np.diff(rows.indptr) == 0] = 1 / self.hyperparameters.num_topics
         return result
 
@@ -246,22 +239,3 @@ def _network(
     network = network_for(hyperparameters, device=resolve_device(device))
     network.load(tensors)
     return network
-
-
-def _topic_weights(network: Network, counts: Counts) -> NDArray[np.float32]:
-    none = np.empty((0, network.hyperparameters.num_topics), np.float32)
-    weights = [network.topic_weights(batch).cpu().numpy() for batch in batches(network, counts)]
-    return np.concatenate([none, *weights])
-
-
-def _judged_topics(
-    weights: NDArray[np.float32], vocabulary: tuple[str, ...], judged: Counts
-) -> dict[str, float]:
-    words = top_words(weights, vocabulary, _TOP_WORDS)
-    numbers = top_numbers(weights, _TOP_WORDS)
-    return {
-        "topic_uniqueness": topic_uniqueness(words),
-        "topic_diversity": topic_diversity(top_words(weights, vocabulary, _DIVERSITY_WORDS)),
-        "repeated_words": len(repeated_words(words)),
-        "npmi": float(CoherenceReference(judged).npmi(numbers).mean()),
-    }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
 _LIVE_SHARE = 1.5
 """Times the equal share ``1 / topics``."""
+
+Word = TypeVar("Word", str, int)
+"""A word: itself, or its number."""
 
 
 def word_probabilities(weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,7 +59,7 @@ def top_numbers(weights: NDArray[np.float32], words: int = 10) -> NDArray[np.int
     return np.stack(topics)
 
 
-def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:
+def topic_uniqueness(topics: Sequence[Sequence[Hashable]]) -> float:
     """Return the topic uniqueness (TU) of topics given by their top words.
 
     A word counts one over the number of topics it is in; a topic's uniqueness is the mean over
@@ -69,7 +72,7 @@ def topic_uniqueness(topics: Sequence[Sequence[str]]) -> float:
     return sum(of_topics) / len(of_topics)
 
 
-def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
+def topic_diversity(topics: Sequence[Sequence[Hashable]]) -> float:
     """Return the topic diversity (TD) of topics given by their top words.
 
     It is the number of different words over the number of all. Source: Dieng, Ruiz and Blei,
@@ -79,7 +82,7 @@ def topic_diversity(topics: Sequence[Sequence[str]]) -> float:
     return len(set(words)) / len(words)
 
 
-def repeated_words(topics: Sequence[Sequence[str]]) -> dict[str, int]:
+def repeated_words(topics: Sequence[Sequence[Word]]) -> dict[Word, int]:
     """Return the words that are in several topics, with their number of topics, most first."""
     shared = Counter(word for topic in topics for word in set(topic))
     several = [(word, number) for word, number in shared.items() if number > 1]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ntm_ray.errors import JobError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from ntm_ray.tuning.lease import Lease
@@ -118,3 +119,34 @@ class Journal:
 
             self._lease = Lease(Place.at(self.path.parent))
             self._lease.acquire()
+
+
+def replay(events: Iterable[Event], steps: Mapping[str, Callable[[Event], object]]) -> None:
+    """Take the step of each event in turn; those of a kind that has none are passed over.
+
+    Raises:
+        JobError: If an event cannot be one of this job.
+    """
+    for number, event in enumerate(events, start=1):
+        if step := steps.get(event["event"]):
+            try:
+                step(event)
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise JobError(
+                    f"event {number} of the journal, {event['event']!r} of trial "
+                    f"{event.get('trial')!r}, does not belong to this job; put job.yaml back "
+                    "as it was"
+                ) from None
+
+
+def report_event(
+    trial: str,
+    rows: list[dict[str, Any]],
+    stop_reason: str | None,
+    saved_epoch: int | None,
+    **more: Any,
+) -> Event:
+    """What the journal says of a report; of what there is besides, that which is not None."""
+    event: Event = {"event": "report", "trial": trial, "epochs": rows}
+    event |= {"stop_reason": stop_reason, "saved_epoch": saved_epoch}
+    return event | {name: value for name, value in more.items() if value is not None}

@@ -13,6 +13,7 @@ from ntm_ray.model.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
+    from ntm_ray.model.judge import Judge
     from ntm_ray.tuning.assignment import Assignment, TrialSetting
     from ntm_ray.tuning.trial import RunningTrial
 
@@ -64,6 +65,7 @@ class Slot:
         self._device = (config or {}).get("device", "auto")
         self._corpus: Corpus | None = None
         self._setting: TrialSetting | None = None
+        self._judge: Judge | None = None
         self._assignment: Assignment | None = None
         self._running: RunningTrial | None = None
         self._has_asked = False
@@ -77,6 +79,7 @@ class Slot:
 
         torch.set_num_threads(setting.threads)
         self._corpus = corpus
+        self._judge = None
         self._setting = setting
 
     def assign(self, assignment: Assignment | None) -> None:
@@ -123,6 +126,7 @@ class Slot:
         return {}
 
     def _begin(self, assignment: Assignment) -> RunningTrial:
+        from ntm_ray.model.judge import Judge
         from ntm_ray.tuning.trial import RunningTrial
 
         assert self._corpus is not None
@@ -139,7 +143,9 @@ class Slot:
             import torch
 
             device = "mps" if torch.backends.mps.is_available() else "cpu"
-        return RunningTrial(assignment, self._corpus, self._setting, device)
+        if self._judge is None:
+            self._judge = Judge(self._corpus)
+        return RunningTrial(assignment, self._corpus, self._setting, device, self._judge)
 
     def _where(self) -> Where:
         if not ray.is_initialized():  # asking it anything would start one

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ntm_ray.model import NTM, EpochRecord, Hyperparameters, Training
+from ntm_ray.model.judge import Judge
+from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.memory import CUDA_PROCESS
+from ntm_ray.model.objectives import objective_named
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
 from ntm_ray.tuning.saved_state import load_state, save_state
 
@@ -29,9 +32,22 @@ class RunningTrial:
     """
 
     def __init__(
-        self, assignment: Assignment, corpus: Corpus, setting: TrialSetting, device: str
+        self,
+        assignment: Assignment,
+        corpus: Corpus,
+        setting: TrialSetting,
+        device: str,
+        judge: Judge | None = None,
     ) -> None:
-        """Build the model, or take it up where its last leg has left it."""
+        """Build the model, or take it up where its last leg has left it.
+
+        Args:
+            assignment: The trial.
+            corpus: What it trains on.
+            setting: What all trials share.
+            device: Where it trains.
+            judge: Of the corpus, where there is one already.
+        """
         self.name = assignment.trial
         self._setting = setting
         self._save_below = assignment.save_below
@@ -40,6 +56,9 @@ class RunningTrial:
         self._state_epoch: int | None = None
         self._saved_state = time.monotonic()
         self._saved_epoch: int | None = None
+        self._saved_bytes: int | None = None
+        self._judge = judge or Judge(corpus)
+        self._measured_epoch: int | None = None
         hyperparameters = Hyperparameters.parse(
             {"feature_dim": corpus.feature_dim} | assignment.hyperparameters
         )
@@ -49,6 +68,8 @@ class RunningTrial:
             seed=assignment.seed,
             device=device,
             precision=setting.precision,
+            objective=objective_named(setting.objective),
+            judge=self._judge,
         )
         # A CPU's processes share their memory with much else, so theirs cannot be told.
         self._measures_memory = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -68,8 +89,7 @@ class RunningTrial:
             at_rung = record.epoch in self._setting.rungs
             if training.finished or at_rung or time.monotonic() - begun > self._report_seconds:
                 break
-        if training.finished or at_rung:
-            self._save_best()
+        measures = self._measure_and_save_best() if training.finished or at_rung else None
         if not training.finished and (
             (at_rung and self._keep_states) or self._is_checkpoint_due()
         ):
@@ -81,21 +101,38 @@ class RunningTrial:
         if training.finished and self._measures_memory:
             memory = CUDA_PROCESS + torch.cuda.max_memory_reserved()
         return Report(
-            self.name, rows, training.stop_reason, self._saved_epoch, self._state_epoch, memory
+            self.name,
+            rows,
+            training.stop_reason,
+            self._saved_epoch,
+            self._state_epoch,
+            memory,
+            measures,
+            None if measures is None else self._measured_epoch,
+            self._saved_bytes,
         )
 
     def _is_checkpoint_due(self) -> bool:
         return time.monotonic() - self._saved_state >= self._setting.checkpoint_seconds
 
-    def _save_best(self) -> None:
+    def _measure_and_save_best(self) -> dict[str, float] | None:
+        """Return the measures of the best model so far, unless they are known already."""
         best = self._training.best
-        if best is not None and best.loss < self._save_below:
+        if best is None or best.epoch == self._measured_epoch:
+            return None
+        model = NTM.from_training(self._training, judge=self._judge)
+        self._measured_epoch = best.epoch
+        score = self._training.score(best)
+        if score < self._save_below:
             # A new place for each: who reads one is never overtaken by the next.
             place = self._setting.models / self.name / str(best.epoch)
             with place.new_folder() as folder:
-                NTM.from_training(self._training).save(folder)
+                model.save(folder)
+                self._saved_bytes = sum(file.stat().st_size for file in folder.iterdir())
             self._saved_epoch = best.epoch
-            self._save_below = best.loss
+            self._save_below = score
+        found = {name: model.metrics[name] for name in MEASURES}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def epoch_row(record: EpochRecord) -> EpochRow:
