@@ -84,6 +84,7 @@ def follow_to_the_end(
         ClusterError: If the cluster is gone, or the results cannot be had.
     """
     from ntm_ray.submission.results import check_output
+    from ntm_ray.tuning.diagnosis import evidence_at
 
     check_output(output)
     job_id = submission.job.id
@@ -109,7 +110,7 @@ def follow_to_the_end(
         else:
             topics = result.best.model().topics(TOPIC_WORDS)
             go_on = command_for(submission, "resume", job_id)
-            print_result(console, result, result.tuned, topics, go_on)
+            print_result(console, result, result.tuned, topics, evidence_at(result.place), go_on)
     elif code == INTERRUPTED:
         console.print("Stopped before there was a result. Go on with:")
         print_command(console, command_for(submission, "resume", job_id))

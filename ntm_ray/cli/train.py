@@ -56,7 +56,8 @@ def train_command(
     console = console_for(json=json)
     from ntm_ray.corpus import Corpus, ReadOptions, unigram_loss
     from ntm_ray.model import NTM, check_replaceable
-    from ntm_ray.report import collapse_warnings, describe_corpus, print_training
+    from ntm_ray.report import describe_corpus, print_training
+    from ntm_ray.report.diagnosis import for_json
     from ntm_ray.report.summary import TOPIC_WORDS
     from ntm_ray.tuning.job import DEFAULT_TOPICS
 
@@ -94,11 +95,12 @@ def train_command(
             "metrics": model.metrics,
             "baselines": {"unigram": unigram},
             "epochs": [_finite(record.metrics()) for record in model.history],
-            "warnings": collapse_warnings(model.metrics),
+            **for_json(model.evidence),
         }
         typer.echo(json_format.dumps(result, allow_nan=False))
     else:
-        print_training(console, folder, model.metrics, unigram, model.topics(TOPIC_WORDS))
+        topics = model.topics(TOPIC_WORDS)
+        print_training(console, folder, model.metrics, unigram, topics, model.evidence)
 
 
 def _finite(row: dict[str, float]) -> dict[str, float | None]:

@@ -211,22 +211,24 @@ def _say_where(console: Console, address: str | None) -> None:
 
 
 def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: bool) -> None:
-    from ntm_ray.report import collapse_warnings, print_result
+    from ntm_ray.report import print_result
+    from ntm_ray.report.diagnosis import for_json, sentences
     from ntm_ray.report.html import write_html_report
     from ntm_ray.report.summary import TOPIC_WORDS, print_warnings
+    from ntm_ray.tuning.diagnosis import evidence_at
 
     topics = result.best.model().topics(TOPIC_WORDS)
-    warnings = collapse_warnings(result.best.metrics)
+    evidence = evidence_at(result.place)
     if json:
-        typer.echo(json_format.dumps(result.to_json_dict() | {"warnings": warnings}))
+        typer.echo(json_format.dumps(result.to_json_dict() | for_json(evidence)))
     else:
         best = result.best.hyperparameters
         tuned = [p.name for p in job.free_space.parameters if p.is_active(best)]
-        print_result(console, result, tuned, topics)
+        print_result(console, result, tuned, topics, evidence)
     try:
         with tempfile.TemporaryDirectory() as beside:
             page = Path(beside, "report.html")
-            write_html_report(result, topics, page, warnings=warnings)
+            write_html_report(result, topics, page, warnings=sentences(evidence))
             result.place.write_bytes(page.name, page.read_bytes())
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

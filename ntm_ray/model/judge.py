@@ -8,6 +8,7 @@ import numpy as np
 
 from ntm_ray.model.coherence import CoherenceReference
 from ntm_ray.model.evaluation import batches, kl_per_document
+from ntm_ray.model.evidence import TOP_WORDS
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.topics import (
     live_topics,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.network import Network
 
-_TOP_WORDS = 10
 _DIVERSITY_WORDS = 25
 
 
@@ -35,11 +35,14 @@ class Judge:
 
     Args:
         corpus: Where they are from.
+
+    Attributes:
+        documents: They themselves, ``(documents, vocabulary)``.
     """
 
     def __init__(self, corpus: Corpus) -> None:
-        self._documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
-        self._reference = CoherenceReference(self._documents)
+        self.documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
+        self._reference = CoherenceReference(self.documents)
 
     def topics(self, weights: NDArray[np.float32]) -> dict[str, float]:
         """Return the measures that topics alone decide; no document passes through the network.
@@ -47,7 +50,7 @@ class Judge:
         Args:
             weights: ``projection_weight``, ``(vocabulary, topics)``.
         """
-        numbers = top_numbers(weights, _TOP_WORDS)
+        numbers = top_numbers(weights, TOP_WORDS)
         words = numbers.tolist()
         return {
             "topic_uniqueness": topic_uniqueness(words),
@@ -56,13 +59,22 @@ class Judge:
             "repeated_words": len(repeated_words(words)),
         }
 
-    def measures(self, network: Network) -> dict[str, float]:
-        """Return all of `MEASURES` of a model."""
+    def measures(
+        self, network: Network, of_documents: NDArray[np.float32] | None = None
+    ) -> dict[str, float]:
+        """Return all of `MEASURES` of a model.
+
+        Args:
+            network: The model.
+            of_documents: Its topic weights of the documents, where they are known already.
+        """
         weights = network.parameters["projection_weight"].cpu().numpy()
+        if of_documents is None:
+            of_documents = topic_weights(network, self.documents)
         found = {
-            "kl_per_document": kl_per_document(network, self._documents),
+            "kl_per_document": kl_per_document(network, self.documents),
             **self.topics(weights),
-            "live_topics": live_topics(topic_weights(network, self._documents)),
+            "live_topics": live_topics(of_documents),
         }
         return {name: found[name] for name in MEASURES}
 

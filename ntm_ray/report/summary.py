@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ntm_ray.report.warnings import collapse_warnings
+from ntm_ray.report.diagnosis import print_diagnosis
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ntm_ray.model.evidence import Evidence
     from ntm_ray.tuning import BestTrial, Status
     from ntm_ray.tuning.storage import Place
 
@@ -68,6 +69,7 @@ def print_result(
     result: Found,
     tuned: Sequence[str],
     topics: list[list[str]],
+    evidence: Evidence,
     go_on: list[str] | None = None,
 ) -> None:
     """Print what a tuning job found.
@@ -77,6 +79,7 @@ def print_result(
         result: What it found.
         tuned: The names of the hyperparameters that were searched.
         topics: The best model's topics, as words.
+        evidence: What the doctor judges the best model by.
         go_on: The `ntm-ray` command that goes on with it if it was interrupted; None:
             `tune --resume` with its folder.
     """
@@ -92,7 +95,7 @@ def print_result(
         table.add_row(name, value(best.hyperparameters[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
-    print_warnings(console, collapse_warnings(best.metrics))
+    print_diagnosis(console, evidence)
     console.print()
     budget = sum(result.outcomes.values())
     outcomes = ", ".join(
@@ -168,6 +171,7 @@ def print_training(
     metrics: Mapping[str, float],
     unigram: float | None,
     topics: list[list[str]],
+    evidence: Evidence,
 ) -> None:
     """Print what a single training came to."""
     console.print()
@@ -175,7 +179,7 @@ def print_training(
         baselines = {} if unigram is None else {"unigram": unigram}
         print_losses(console, f"Best epoch {metrics['epoch']:.0f}", metrics, baselines)
     print_topics(console, topics)
-    print_warnings(console, collapse_warnings(metrics))
+    print_diagnosis(console, evidence)
     console.print()
     console.print(f"Written to {folder}", soft_wrap=True)
     console.print("Next, more words of each topic:")
