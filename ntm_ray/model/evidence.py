@@ -117,8 +117,8 @@ class Evidence:
         told: dict[str, Any] = {}
         for field in fields(cls):
             value = metrics.get(_RENAMED.get(field.name, field.name))
-            if field.name.endswith("words") and isinstance(value, list | tuple):
-                told[field.name] = tuple(str(word) for word in value)
+            if field.name in _WORDS:
+                told[field.name] = tuple(map(str, value)) if isinstance(value, list) else ()
             elif isinstance(value, int | float) and math.isfinite(value):
                 told[field.name] = value
         settings = {name: hyperparameters[name] for name in _SETTINGS if name in hyperparameters}
@@ -134,6 +134,7 @@ class Evidence:
         return replace(self, **known)
 
 
+_WORDS = ("largest_topic_words", "common_words", "rare_words")
 _SETTINGS = ("num_topics", "epochs", "decoder", "kl_weight")
 
 
