@@ -138,12 +138,13 @@ def _dead_topics(e: Evidence) -> Finding | None:
     if e.live_topics is None or _collapsed(e) is not None:
         return None
     dead = e.num_topics - int(e.live_topics)
+    verb, them = ("is", "it") if dead == 1 else ("are", "them")
     if dead < DEAD_SHARE * e.num_topics:
         return None
     return Finding(
         "dead_topics",
-        f"{dead} of {e.num_topics} topics are dead: no document has half more than an equal "
-        f"share of {'it' if dead == 1 else 'them'}.",
+        f"{dead} of {e.num_topics} topics {verb} dead: no document has half more than an equal "
+        f"share of {them}.",
         f"Ask for fewer (--num-topics {max(2, int(e.live_topics))}), or let more of them live "
         + (
             "with --space coherent."
