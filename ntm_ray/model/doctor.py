@@ -254,14 +254,15 @@ def _overfitted(e: Evidence) -> Finding | None:
                 "the validation documents."
             )
             return Finding("overfitted", wrong, change)
-    rise, fall, after = e.later_rise, e.later_train_fall, (e.epochs_trained or 0) - (e.epoch or 0)
+    rise, fall = e.later_rise, e.later_train_fall
     # Without validation documents a loss that rises is a training's that has come to grief.
     if e.loss is None or rise is None or fall is None or fall <= 0 or rise < LEARNT_BY_HEART:
         return None
+    least, last = e.least_loss_epoch or 0, e.epochs_trained or 0
     wrong = (
-        f"Training overfitted after epoch {e.epoch or 0:.0f}, which this model is of: in the "
-        f"{after:.0f} epochs since, the loss rose by {rise:.3f} nats a word on the "
-        f"validation documents and fell by {fall:.3f} on the training documents."
+        f"Training overfitted after epoch {least:.0f}: in the {last - least:.0f} epochs since, "
+        f"the loss rose by {rise:.3f} nats a word on the validation documents and fell by "
+        f"{fall:.3f} on the training documents."
     )
     return Finding("overfitted", wrong, change)
 

@@ -72,7 +72,9 @@ class Evidence:
         recent_gain: How far the least loss fell over the last quarter of the epochs; 0 where the
             second half of that brought nothing.
         later_rise: How far the loss is above its least after the last epoch.
-        later_train_fall: How far the training loss fell from the model's epoch to the last one.
+        later_train_fall: How far the training loss fell since that of the least loss.
+        least_loss_epoch: The epoch of the least loss, which is the model's unless another
+            objective has chosen it.
     """
 
     num_topics: int
@@ -107,6 +109,7 @@ class Evidence:
     recent_gain: float | None = None
     later_rise: float | None = None
     later_train_fall: float | None = None
+    least_loss_epoch: float | None = None
 
     @classmethod
     def of(cls, metrics: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> Evidence:
@@ -161,6 +164,7 @@ def curve_figures(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float
     best = losses.index(min(losses))
     figures = {
         "epochs_trained": done,
+        "least_loss_epoch": best + 1,
         "later_rise": losses[-1] - losses[best],
         "later_train_fall": train[best] - train[-1],
     }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FILES = ("metrics.json", "hyperparameters.json")
 _BEST = "best"
 _JOB = "job.yaml"
+_DEEPEST = 3
 _EPOCHS = "epochs.parquet"
 _LOSS = "validation:total_loss"
 
@@ -23,8 +24,8 @@ _LOSS = "validation:total_loss"
 def evidence_at(place: Place) -> Evidence:
     """Read what a model is judged by; neither torch nor the model's parameters are needed.
 
-    A job's best model was saved at a rung, and what came of its training after that is in the job
-    folder: it is looked up there for a job folder, and for a local `best/` in one.
+    A job's model was saved at a rung, and what came of its training after that is in the job
+    folder: it is looked up there for a job folder, and for a local model folder in one.
 
     Args:
         place: A model folder, or a job folder for its best.
@@ -38,17 +39,24 @@ def evidence_at(place: Place) -> Evidence:
     if _JOB in names:
         job, place = place, place / _BEST
         names = place.names()
-    elif place.is_local and place.name == _BEST and (place.path.parent / _JOB).is_file():
-        job = Place.at(place.path.parent)
+    elif place.is_local:
+        # `best` or `models/<trial>/<epoch>`
+        above = place.path.parents[:_DEEPEST]
+        job = next((Place.at(path) for path in above if (path / _JOB).is_file()), None)
     if missing := [name for name in _FILES if name not in names]:
         raise ModelFolderError(f"{place}: is no model folder: {', '.join(missing)} missing")
     metrics, hyperparameters = (_object_in(place, name) for name in _FILES)
     if not all(isinstance(hyperparameters.get(name), int) for name in ("num_topics", "epochs")):
         raise ModelFolderError(f"{place}: num_topics or epochs missing in hyperparameters.json")
     evidence = Evidence.of(metrics, hyperparameters)
-    if job is not None and evidence.epoch is not None and evidence.loss is not None:
-        return evidence.with_curve(_curve(job, evidence.epoch, evidence.loss))
-    return evidence
+    return evidence if job is None else in_job(evidence, job)
+
+
+def in_job(evidence: Evidence, job: Place) -> Evidence:
+    """Return the same with the whole curve of the trial of a job that the model is of."""
+    if evidence.epoch is None or evidence.loss is None:
+        return evidence
+    return evidence.with_curve(_curve(job, evidence.epoch, evidence.loss))
 
 
 def _object_in(place: Place, name: str) -> dict[str, Any]:

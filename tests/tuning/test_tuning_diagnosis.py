@@ -69,6 +69,8 @@ def test_in_a_job_folder_the_whole_curve_of_its_trial_is_known(job: Path) -> Non
     assert evidence.epochs_trained == EPOCHS
     assert not_judged(evidence) == []
     assert evidence_at(Place.at(job / "best")) == evidence
+    shutil.copytree(job / "best", job / "models" / "0001" / str(RUNG))
+    assert evidence_at(Place.at(job / "models" / "0001" / str(RUNG))) == evidence
 
 
 def test_a_loss_that_rose_after_the_model_was_saved_is_seen_in_the_job_folder(
@@ -82,7 +84,7 @@ def test_a_loss_that_rose_after_the_model_was_saved_is_seen_in_the_job_folder(
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "job" / "epochs.parquet")
     (finding,) = diagnose(evidence_at(Place.at(tmp_path / "job")))
     assert finding.name == "overfitted"
-    assert f"after epoch {RUNG}," in finding.wrong
+    assert f"after epoch {RUNG}:" in finding.wrong
     assert f"in the {EPOCHS - RUNG} epochs since" in finding.wrong
 
 
