@@ -13,6 +13,7 @@ import typer
 from ntm_ray.cli.options import (
     Device,
     Json,
+    MaxDocumentFraction,
     MaxWords,
     NumTopics,
     Precision,
@@ -48,6 +49,7 @@ def train_command(
     device: Device = None,
     precision: Precision = None,
     max_words: MaxWords = None,
+    max_document_fraction: MaxDocumentFraction = None,
     validation_fraction: ValidationFraction = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +67,11 @@ def train_command(
     hyperparameters |= given(num_topics=num_topics, epochs=epochs) | fixed
     model = NTM(hyperparameters)
     options = ReadOptions.parse(
-        given(max_words=max_words, validation_fraction=validation_fraction)
+        given(
+            max_words=max_words,
+            max_document_fraction=max_document_fraction,
+            validation_fraction=validation_fraction,
+        )
     )
     source = source or "docstrings"
     console.print(f"Reading {source} ...", soft_wrap=True)

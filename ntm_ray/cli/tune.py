@@ -13,6 +13,7 @@ import typer
 from ntm_ray.cli.options import (
     Device,
     Json,
+    MaxDocumentFraction,
     MaxWords,
     NumTopics,
     Precision,
@@ -129,6 +130,7 @@ def tune_command(
     device: Device = None,
     precision: Precision = None,
     max_words: MaxWords = None,
+    max_document_fraction: MaxDocumentFraction = None,
     validation_fraction: ValidationFraction = None,
     resume: Annotated[
         str | None,
@@ -161,7 +163,11 @@ def tune_command(
         device=device,
         precision=precision,
     )
-    reading = given(max_words=max_words, validation_fraction=validation_fraction)
+    reading = given(
+        max_words=max_words,
+        max_document_fraction=max_document_fraction,
+        validation_fraction=validation_fraction,
+    )
     fixed = given(num_topics=num_topics, epochs=epochs) | parse_settings(settings)
     console = console_for(json=json)
     if resume is not None:

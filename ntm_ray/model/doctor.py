@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ntm_ray.model.evidence import RARE_DOCUMENTS, TOP_WORDS
+from ntm_ray.model.evidence import COMMON_PART, RARE_DOCUMENTS, TOP_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -164,8 +164,8 @@ def _one_topic(e: Evidence) -> Finding | None:
         "one_topic",
         f"One topic has swallowed the others: topic {e.largest_topic or 0:.0f}{words} has "
         f"{share:.0%} of the documents' weight, an equal share being {1 / e.num_topics:.0%}.",
-        "Leave the words that all documents share out of the vocabulary (raw text: "
-        "max_document_fraction under reading in the job file), or "
+        f"Leave the words that all documents share out of the vocabulary (raw text: "
+        f"--max-document-fraction {COMMON_PART}), or "
         + (
             "search with --space coherent."
             if e.decoder == "product"
@@ -186,8 +186,7 @@ def _stop_words(e: Evidence) -> Finding | None:
         f"Words that say nothing take {e.common_word_share:.0%} of the places among top words: "
         f"{_listed(e.common_words)} are top words of several topics, and in {part:.0%} of the "
         "documents on average.",
-        "Leave them out of the vocabulary (raw text: max_document_fraction or stop_words under "
-        "reading in the job file).",
+        f"Leave them out of the vocabulary (raw text: --max-document-fraction {COMMON_PART}).",
     )
 
 

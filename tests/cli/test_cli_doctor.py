@@ -83,3 +83,20 @@ def test_a_training_ends_with_what_the_doctor_says(tmp_path: Path) -> None:
     said = json.loads(ntm_ray(*collapsing, "--json", cwd=tmp_path).stdout)
     assert said["findings"][0]["name"] == "collapsed"
     assert said["warnings"][0].startswith("The posterior has collapsed")
+
+
+def test_words_that_too_many_documents_share_can_be_left_out_as_the_doctor_says(
+    tmp_path: Path,
+) -> None:
+    kinds = ["wombat one", "wombat two", "koala three", "koala four", "koala five"]
+    texts = [f"kosmos {kinds[n % 5].replace(' ', ' kind')}" for n in range(60)]
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    for fraction, left in (("1", {"kosmos", "wombat"}), ("0.5", {"wombat"}), ("0.3", set())):
+        done = ntm_ray(
+            *("train", "texts.txt", "--epochs", "1", "--num-topics", "2"),
+            *("--max-document-fraction", fraction, "--output", f"model-{fraction}"),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        words = (tmp_path / f"model-{fraction}" / "vocabulary.txt").read_text().split()
+        assert {"kosmos", "wombat"} & set(words) == left
