@@ -49,8 +49,8 @@ CARRIED_OVER = 0.5
 """Of what is gained on training documents over the unigram model."""
 
 GREATEST_GAIN_ERROR = 0.02
-"""Nats a word. Between two configurations of a search the error is about half of it: 0.01, one in
-a hundred of perplexity, which is a difference that matters."""
+"""Nats a word. Between like configurations of a search the error is at most about half of it: 0.01,
+one in a hundred of perplexity, which is a difference that matters."""
 
 LEAST_VALIDATION_DOCUMENTS = 30
 """With fewer, their spread is not known either."""
@@ -282,7 +282,7 @@ def _small_validation(e: Evidence) -> Finding | None:
         wrong = (
             f"The validation set is too small to tell: by its {number:,.0f} documents the gain "
             f"over the unigram model is known to {error:.3f} nats a word (one standard error), "
-            f"so smaller differences between models may be chance."
+            "so small differences between models may be chance."
         )
     elif number < LEAST_VALIDATION_DOCUMENTS:
         needed = 1000
