@@ -49,8 +49,8 @@ CARRIED_OVER = 0.5
 """Of what is gained on training documents over the unigram model."""
 
 GREATEST_GAIN_ERROR = 0.02
-"""Nats a word. Between like configurations of a search the error is at most about half of it: 0.01,
-one in a hundred of perplexity, which is a difference that matters."""
+"""Nats a word. Between like configurations the error is at most about half of it, 0.01: one in a
+hundred of perplexity, a difference that matters."""
 
 LEAST_VALIDATION_DOCUMENTS = 30
 """With fewer, their spread is not known either."""
