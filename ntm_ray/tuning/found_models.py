@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ntm_ray.model import NTM
     from ntm_ray.tuning.trial_record import Trial
 
+# Seconds that a place which does not answer is waited for.
+_PATIENCE = 20.0
+_MOST_NAMED = 10
+
 FRONT = (OBJECTIVE, "npmi", "topic_uniqueness")
 """What the Pareto front is of: less of the first is better, and more of the others."""
 
@@ -166,7 +170,7 @@ class FoundModels:
         Raises:
             JobError: If it is not one, or no trial of it has come to a model.
         """
-        place = Place.at(where)
+        place = Place.at(where).with_patience(_PATIENCE)
         try:
             job = yaml.safe_load(place.read_bytes("job.yaml"))
             objective = job.get("objective", TOTAL_LOSS.name)
@@ -238,8 +242,12 @@ class FoundModels:
         """
         found = next((model for model in self.models if model.trial == name), None)
         if found is None:
-            there = ", ".join(model.trial for model in self.models if self._has(model))
-            raise JobError(f"{self.place}: trial {name!r} has no model; kept are those of {there}")
+            there = [model.trial for model in self.models if self._has(model)]
+            more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+            raise JobError(
+                f"{self.place}: trial {name!r} has no model; kept are those of "
+                f"{', '.join(there[:_MOST_NAMED])}{more}"
+            )
         if name == self.best:
             return _best_trial(found, self.place / "best")
         if found.is_kept:
@@ -251,23 +259,23 @@ class FoundModels:
 
     def _why_not(self, found: FoundModel, ranked: list[FoundModel], by: Objective) -> str:
         said = f"trial {found.trial} ({by.name} {by.words(found.value(by))})"
-        line = f"{self.place}: the model of {said} is not here: "
-        if "journal.jsonl" in self.place.names() or "journal" in self.place.names():
-            line += f"those of all trials would take more than keep_models_mb, {_mb(self)}"
+        line = f"{self.place}: the model of {said} "
+        if {"journal.jsonl", "journal"} & {*self.place.names()}:
+            line += (
+                f"was dropped, to keep within the job's keep_models_mb, {self.keep_models_mb:g}"
+            )
         else:
-            line += "of a job that was fetched only the best model is"
+            line += "is not here: of a job that was fetched only the best one is"
         kept = sorted(
             (model for model in ranked if self._has(model)),
             key=lambda model: by.score(model.value(by)),
         )
         if kept:
             value = by.words(kept[0].value(by))
-            line += f"; of those that are, {kept[0].trial} is the best ({value}): --trial takes it"
+            line += (
+                f"; of those that are here {kept[0].trial} is the best ({value}): --trial takes it"
+            )
         return line
-
-
-def _mb(models: FoundModels) -> str:
-    return f"{models.keep_models_mb:g}, a larger one keeps more"
 
 
 def _in_best(place: Place, models: tuple[FoundModel, ...]) -> str | None:
