@@ -36,6 +36,9 @@ def print_diagnosis(console: Console, evidence: Evidence) -> None:
 def healthy(evidence: Evidence) -> str:
     """A sentence that says that nothing is wrong, with the figures that say so."""
     e = evidence
+    documents = int(e.validation_documents or e.train_documents or 0)
+    kind = "validation" if e.validation_documents else "training"
+    where = f"over {count(documents, f'{kind} document')} " if documents else ""
     figures = [
         None if e.kl_per_document is None else f"{e.kl_per_document:.1f} nats a document",
         None if e.live_topics is None else f"{e.live_topics:.0f} of {e.num_topics} topics alive",
@@ -43,10 +46,7 @@ def healthy(evidence: Evidence) -> str:
         None if e.npmi is None else f"NPMI {e.npmi:.2f}",
     ]
     known = ", ".join(figure for figure in figures if figure is not None) or "few are known"
-    where = ""
-    if e.validation_documents:
-        where = f", over {count(int(e.validation_documents), 'validation document')}"
-    return f"Nothing is wrong that figures can tell: {known}{where}."
+    return f"Nothing is wrong that figures can tell: {where}{known}."
 
 
 def unjudged(evidence: Evidence) -> str | None:

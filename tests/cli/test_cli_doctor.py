@@ -29,9 +29,8 @@ def test_of_a_healthy_model_one_sentence_says_so_with_its_figures(folders: Path)
     done = ntm_ray("doctor", "healthy", cwd=folders)
     assert (done.returncode, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
-    assert said.startswith("Nothing is wrong that figures can tell: ")
+    assert said.startswith("Nothing is wrong that figures can tell: over 1,200 validation docume")
     assert "8 of 8 topics alive" in said
-    assert said.endswith("over 1,200 validation documents.")
 
 
 def test_of_a_sick_model_each_finding_is_said_within_80_columns(
