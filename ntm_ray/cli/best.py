@@ -60,6 +60,8 @@ def best_command(
         typer.echo(json_format.dumps(_as_json(models, found, objective, where)))
         return
     from ntm_ray.report.summary import TOPIC_WORDS, print_model
+    from ntm_ray.tuning.diagnosis import in_job
+    from ntm_ray.tuning.storage import Place
 
     is_best = trial is None
     title = f"Best by {objective.name}: trial" if is_best else "Trial"
@@ -69,6 +71,7 @@ def best_command(
         found.metrics,
         _value(models, found, objective),
         model.topics(TOPIC_WORDS),
+        in_job(model.evidence, Place.at(folder)),
         where,
         is_written=output is not None,
     )

@@ -51,6 +51,13 @@ MaxWords = Annotated[
         show_default=False,
     ),
 ]
+MaxDocumentFraction = Annotated[
+    float | None,
+    typer.Option(
+        help="Raw text: a word in more than this part of the documents is left out. Default: 0.5.",
+        show_default=False,
+    ),
+]
 ValidationFraction = Annotated[
     float | None,
     typer.Option(

@@ -81,7 +81,7 @@ def _job(options: dict[str, Any]) -> TuningJob:
     source = fields.pop("source")
     fixed = given(num_topics=fields.pop("num_topics"), epochs=fields.pop("epochs"))
     fixed |= parse_settings(fields.pop("settings"))
-    names = ("max_words", "validation_fraction")
+    names = ("max_words", "max_document_fraction", "validation_fraction")
     reading = given(**{name: fields.pop(name) for name in names})
     return make_job(source, given(search_space=fields.pop("space"), **fields), reading, fixed)
 

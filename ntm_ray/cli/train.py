@@ -13,6 +13,7 @@ import typer
 from ntm_ray.cli.options import (
     Device,
     Json,
+    MaxDocumentFraction,
     MaxWords,
     NumTopics,
     Precision,
@@ -48,6 +49,7 @@ def train_command(
     device: Device = None,
     precision: Precision = None,
     max_words: MaxWords = None,
+    max_document_fraction: MaxDocumentFraction = None,
     validation_fraction: ValidationFraction = None,
     json: Json = False,
 ) -> None:
@@ -56,7 +58,8 @@ def train_command(
     console = console_for(json=json)
     from ntm_ray.corpus import Corpus, ReadOptions, unigram_loss
     from ntm_ray.model import NTM, check_replaceable
-    from ntm_ray.report import collapse_warnings, describe_corpus, print_training
+    from ntm_ray.report import describe_corpus, print_training
+    from ntm_ray.report.diagnosis import for_json
     from ntm_ray.report.summary import TOPIC_WORDS
     from ntm_ray.tuning.job import DEFAULT_TOPICS
 
@@ -64,7 +67,11 @@ def train_command(
     hyperparameters |= given(num_topics=num_topics, epochs=epochs) | fixed
     model = NTM(hyperparameters)
     options = ReadOptions.parse(
-        given(max_words=max_words, validation_fraction=validation_fraction)
+        given(
+            max_words=max_words,
+            max_document_fraction=max_document_fraction,
+            validation_fraction=validation_fraction,
+        )
     )
     source = source or "docstrings"
     console.print(f"Reading {source} ...", soft_wrap=True)
@@ -94,11 +101,12 @@ def train_command(
             "metrics": model.metrics,
             "baselines": {"unigram": unigram},
             "epochs": [_finite(record.metrics()) for record in model.history],
-            "warnings": collapse_warnings(model.metrics),
+            **for_json(model.evidence),
         }
         typer.echo(json_format.dumps(result, allow_nan=False))
     else:
-        print_training(console, folder, model.metrics, unigram, model.topics(TOPIC_WORDS))
+        topics = model.topics(TOPIC_WORDS)
+        print_training(console, folder, model.metrics, unigram, topics, model.evidence)
 
 
 def _finite(row: dict[str, float]) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ import typer
 from ntm_ray.cli.options import (
     Device,
     Json,
+    MaxDocumentFraction,
     MaxWords,
     NumTopics,
     Precision,
@@ -129,6 +130,7 @@ def tune_command(
     device: Device = None,
     precision: Precision = None,
     max_words: MaxWords = None,
+    max_document_fraction: MaxDocumentFraction = None,
     validation_fraction: ValidationFraction = None,
     resume: Annotated[
         str | None,
@@ -161,7 +163,11 @@ def tune_command(
         device=device,
         precision=precision,
     )
-    reading = given(max_words=max_words, validation_fraction=validation_fraction)
+    reading = given(
+        max_words=max_words,
+        max_document_fraction=max_document_fraction,
+        validation_fraction=validation_fraction,
+    )
     fixed = given(num_topics=num_topics, epochs=epochs) | parse_settings(settings)
     console = console_for(json=json)
     if resume is not None:
@@ -228,22 +234,24 @@ def _say_where(console: Console, address: str | None) -> None:
 
 
 def _hand_over(result: TuningResult, job: TuningJob, console: Console, *, json: bool) -> None:
-    from ntm_ray.report import collapse_warnings, print_result
+    from ntm_ray.report import print_result
+    from ntm_ray.report.diagnosis import for_json, sentences
     from ntm_ray.report.html import write_html_report
     from ntm_ray.report.summary import TOPIC_WORDS, print_warnings
+    from ntm_ray.tuning.diagnosis import evidence_at
 
     topics = result.best.model().topics(TOPIC_WORDS)
-    warnings = collapse_warnings(result.best.metrics)
+    evidence = evidence_at(result.place)
     if json:
-        typer.echo(json_format.dumps(result.to_json_dict() | {"warnings": warnings}))
+        typer.echo(json_format.dumps(result.to_json_dict() | for_json(evidence)))
     else:
         best = result.best.hyperparameters
         tuned = [p.name for p in job.free_space.parameters if p.is_active(best)]
-        print_result(console, result, tuned, topics)
+        print_result(console, result, tuned, topics, evidence)
     try:
         with tempfile.TemporaryDirectory() as beside:
             page = Path(beside, "report.html")
-            write_html_report(result, topics, page, warnings=warnings)
+            write_html_report(result, topics, page, warnings=sentences(evidence))
             result.place.write_bytes(page.name, page.read_bytes())
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

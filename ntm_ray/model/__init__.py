@@ -9,8 +9,10 @@ from ntm_ray.lazy import lazily
 if TYPE_CHECKING:
     from ntm_ray.model.coherence import CoherenceReference
     from ntm_ray.model.device import resolve_device
+    from ntm_ray.model.doctor import DIAGNOSES, Finding, diagnose, not_judged
     from ntm_ray.model.early_stopping import EarlyStopping
     from ntm_ray.model.evaluation import Losses
+    from ntm_ray.model.evidence import Evidence
     from ntm_ray.model.hyperparameters import (
         EXTENSIONS,
         SPECIFICATION,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ntm_ray.model.training import EpochRecord, StopReason, Training, TrainingState
 
 __all__ = [
+    "DIAGNOSES",
     "EXTENSIONS",
     "NTM",
     "PRECISIONS",
@@ -39,7 +42,9 @@ __all__ = [
     "CoherenceReference",
     "EarlyStopping",
     "EpochRecord",
+    "Evidence",
     "FieldSpecification",
+    "Finding",
     "Hyperparameters",
     "Losses",
     "SavedModel",
@@ -47,8 +52,10 @@ __all__ = [
     "Training",
     "TrainingState",
     "check_replaceable",
+    "diagnose",
     "live_topics",
     "load_model",
+    "not_judged",
     "repeated_words",
     "resolve_device",
     "save_model",
@@ -60,6 +67,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DIAGNOSES": "ntm_ray.model.doctor",
     "EXTENSIONS": "ntm_ray.model.hyperparameters",
     "NTM": "ntm_ray.model.ntm",
     "PRECISIONS": "ntm_ray.model.precision",
@@ -67,6 +75,10 @@ _HOMES = {
     "CoherenceReference": "ntm_ray.model.coherence",
     "EarlyStopping": "ntm_ray.model.early_stopping",
     "EpochRecord": "ntm_ray.model.training",
+    "Evidence": "ntm_ray.model.evidence",
+    "Finding": "ntm_ray.model.doctor",
+    "diagnose": "ntm_ray.model.doctor",
+    "not_judged": "ntm_ray.model.doctor",
     "FieldSpecification": "ntm_ray.model.hyperparameters",
     "Hyperparameters": "ntm_ray.model.hyperparameters",
     "Losses": "ntm_ray.model.evaluation",

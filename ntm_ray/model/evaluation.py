@@ -13,6 +13,7 @@ from ntm_ray.model.batch import Batch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
     from ntm_ray.model.network import DocumentLosses, Network
@@ -91,6 +92,20 @@ def losses_of(network: Network, pairs: Iterable[tuple[Batch, torch.Tensor]]) -> 
     for batch, noise in pairs:
         total.add(network.losses(batch, noise), batch.tokens)
     return total.mean()
+
+
+def document_losses(network: Network, counts: csr_matrix) -> NDArray[np.float64]:
+    """Return the total loss of each document, nats a word, ``(documents,)``; see `evaluate`.
+
+    Args:
+        network: The model.
+        counts: The documents ``(documents, vocabulary)``, each with a word.
+    """
+    found = []
+    for batch, noise in noisy_batches(network, counts):
+        losses = network.losses(batch, noise)
+        found.append(((losses.recons + losses.kld) / batch.tokens).cpu().double().numpy())
+    return np.concatenate(found)
 
 
 def kl_per_document(network: Network, counts: csr_matrix) -> float:

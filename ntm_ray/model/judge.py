@@ -8,6 +8,7 @@ import numpy as np
 
 from ntm_ray.model.coherence import CoherenceReference
 from ntm_ray.model.evaluation import batches, kl_per_document
+from ntm_ray.model.evidence import TOP_WORDS
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.topics import (
     live_topics,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 LEAST_DOCUMENTS = 2000
 """So many validation documents are enough for NPMI."""
 
-_TOP_WORDS = 10
 _DIVERSITY_WORDS = 25
 
 
@@ -42,12 +42,15 @@ class Judge:
 
     Args:
         corpus: Where they are from.
+
+    Attributes:
+        documents: They themselves, ``(documents, vocabulary)``.
     """
 
     def __init__(self, corpus: Corpus) -> None:
-        self._documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
-        is_enough = self._documents.shape[0] >= LEAST_DOCUMENTS
-        self._reference = CoherenceReference(self._documents if is_enough else corpus.train)
+        self.documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
+        is_enough = self.documents.shape[0] >= LEAST_DOCUMENTS
+        self._reference = CoherenceReference(self.documents if is_enough else corpus.train)
 
     def topics(self, weights: NDArray[np.float32]) -> dict[str, float]:
         """Return the measures that topics alone decide; no document passes through the network.
@@ -56,7 +59,7 @@ class Judge:
             weights: ``projection_weight``, ``(vocabulary, topics)``.
         """
         many = top_numbers(weights, _DIVERSITY_WORDS)
-        numbers = many[:, :_TOP_WORDS]
+        numbers = many[:, :TOP_WORDS]
         words = numbers.tolist()
         return {
             "topic_uniqueness": topic_uniqueness(words),
@@ -65,13 +68,22 @@ class Judge:
             "repeated_words": len(repeated_words(words)),
         }
 
-    def measures(self, network: Network) -> dict[str, float]:
-        """Return all of `MEASURES` of a model."""
+    def measures(
+        self, network: Network, of_documents: NDArray[np.float32] | None = None
+    ) -> dict[str, float]:
+        """Return all of `MEASURES` of a model.
+
+        Args:
+            network: The model.
+            of_documents: Its topic weights of the documents, where they are known already.
+        """
         weights = network.parameters["projection_weight"].cpu().numpy()
+        if of_documents is None:
+            of_documents = topic_weights(network, self.documents)
         found = {
-            "kl_per_document": kl_per_document(network, self._documents),
+            "kl_per_document": kl_per_document(network, self.documents),
             **self.topics(weights),
-            "live_topics": live_topics(topic_weights(network, self._documents)),
+            "live_topics": live_topics(of_documents),
         }
         return {name: found[name] for name in MEASURES}
 

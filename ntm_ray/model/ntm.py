@@ -9,7 +9,10 @@ import numpy as np
 from ntm_ray.corpus.counts import canonical_counts
 from ntm_ray.errors import CorpusError, HyperparameterError, NtmRayError
 from ntm_ray.model.device import resolve_device
+from ntm_ray.model.doctor import diagnose
 from ntm_ray.model.evaluation import evaluate
+from ntm_ray.model.evidence import Evidence
+from ntm_ray.model.examination import examined
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.judge import Judge, topic_weights
 from ntm_ray.model.saved import SavedModel, load_model, save_model
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.corpus.counts import Counts
+    from ntm_ray.model.doctor import Finding
     from ntm_ray.model.evaluation import Losses
     from ntm_ray.model.network import Network
 
@@ -122,6 +126,8 @@ class NTM:
             )
         corpus = training.corpus
         network = _network(training.hyperparameters, training.best_tensors, device)
+        judge = judge or Judge(corpus)
+        weights = topic_weights(network, judge.documents)
         self.history = list(training.history)
         self._network = network
         self._model = SavedModel(
@@ -130,7 +136,8 @@ class NTM:
             vocabulary=corpus.vocabulary,
             metrics={
                 **training.best.metrics(),
-                **(judge or Judge(corpus)).measures(network),
+                **judge.measures(network, weights),
+                **examined(training, network, weights),
             },
         )
 
@@ -169,14 +176,26 @@ class NTM:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the best epoch: those of its record, and of the topics.
+        """Metrics of the best epoch: those of its record, of the topics, and for the doctor.
 
         ``kl_per_document`` is in nats; ``topic_uniqueness``, ``repeated_words`` (how many there
         are) and ``npmi`` are of the ten top words of each topic, ``topic_diversity`` of 25. All,
         and ``live_topics``, are over the validation (else training) documents; ``npmi`` over those
-        of training too where there are few, see :class:`ntm_ray.model.judge.Judge`.
+        of training too where there are few, see :class:`ntm_ray.model.judge.Judge`. What
+        :meth:`findings` judges by besides is described in :class:`ntm_ray.model.Evidence`.
         """
-        return dict(self._trained().metrics)
+        metrics = self._trained().metrics
+        return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the doctor judges the model by."""
+        model = self._trained()
+        return Evidence.of(model.metrics, model.hyperparameters.to_json_dict())
+
+    def findings(self) -> list[Finding]:
+        """Return what is wrong with the model and what to change; nothing for a healthy one."""
+        return diagnose(self.evidence)
 
     @property
     def topic_word(self) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ntm_ray.model.measures import MEASURES
+from ntm_ray.report.diagnosis import print_diagnosis
 from ntm_ray.report.front import print_front
-from ntm_ray.report.warnings import collapse_warnings
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ntm_ray.model.evidence import Evidence
     from ntm_ray.model.objectives import Objective
     from ntm_ray.tuning import BestTrial, FoundModel, Status
     from ntm_ray.tuning.storage import Place
@@ -83,6 +84,7 @@ def print_result(
     result: Found,
     tuned: Sequence[str],
     topics: list[list[str]],
+    evidence: Evidence,
     go_on: list[str] | None = None,
 ) -> None:
     """Print what a tuning job found.
@@ -92,6 +94,7 @@ def print_result(
         result: What it found.
         tuned: The names of the hyperparameters that were searched.
         topics: The best model's topics, as words.
+        evidence: What the doctor judges the best model by.
         go_on: The `ntm-ray` command that goes on with it if it was interrupted; None:
             `tune --resume` with its folder.
     """
@@ -111,7 +114,7 @@ def print_result(
         table.add_row(name, value(all_values[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
-    print_warnings(console, collapse_warnings(best.metrics))
+    print_diagnosis(console, evidence)
     print_front(console, result.front, best.trial)
     console.print()
     budget = sum(result.outcomes.values())
@@ -155,6 +158,7 @@ def print_model(
     metrics: Mapping[str, float],
     objective: tuple[str, str],
     topics: list[list[str]],
+    evidence: Evidence,
     folder: str,
     *,
     is_written: bool,
@@ -167,6 +171,7 @@ def print_model(
         metrics: Its losses and measures.
         objective: The name of what it was chosen by, and its value in words.
         topics: Its topics, as words.
+        evidence: What the doctor judges it by.
         folder: Its model folder.
         is_written: Whether that has just been written.
     """
@@ -180,7 +185,7 @@ def print_model(
             table.add_row(name, f"{metrics[name]:.4g}")
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
-    print_warnings(console, collapse_warnings(metrics))
+    print_diagnosis(console, evidence)
     console.print()
     console.print(f"{'Written to' if is_written else 'Model folder:'} {folder}", soft_wrap=True)
 
@@ -238,6 +243,7 @@ def print_training(
     metrics: Mapping[str, float],
     unigram: float | None,
     topics: list[list[str]],
+    evidence: Evidence,
 ) -> None:
     """Print what a single training came to."""
     console.print()
@@ -245,7 +251,7 @@ def print_training(
         baselines = {} if unigram is None else {"unigram": unigram}
         print_losses(console, f"Best epoch {metrics['epoch']:.0f}", metrics, baselines)
     print_topics(console, topics)
-    print_warnings(console, collapse_warnings(metrics))
+    print_diagnosis(console, evidence)
     console.print()
     console.print(f"Written to {folder}", soft_wrap=True)
     console.print("Next, more words of each topic:")

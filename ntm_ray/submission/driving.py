@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ntm_ray.corpus import CORPORA, Corpus
 from ntm_ray.errors import InterruptedJobError, NtmRayError, StorageError
-from ntm_ray.report import LiveProgress, collapse_warnings
+from ntm_ray.report import LiveProgress
 from ntm_ray.submission.archive import print_archive
 from ntm_ray.submission.jobs import INTERRUPTED, RESULT_MARK
 from ntm_ray.submission.packing import job_folder_here, objects_in
@@ -96,16 +96,18 @@ def _resume(folder: str, console: Console) -> TuningResult:
 
 
 def _hand_over(result: TuningResult, console: Console) -> None:
+    from ntm_ray.report.diagnosis import for_json, sentences
     from ntm_ray.report.html import write_html_report
     from ntm_ray.report.summary import TOPIC_WORDS, print_warnings
+    from ntm_ray.tuning.diagnosis import evidence_at
 
     topics = result.best.model().topics(TOPIC_WORDS)
-    warnings = collapse_warnings(result.best.metrics)
+    evidence = evidence_at(result.place)
     try:
         with tempfile.TemporaryDirectory() as beside:
             page = Path(beside, "report.html")
-            write_html_report(result, topics, page, warnings=warnings)
+            write_html_report(result, topics, page, warnings=sentences(evidence))
             result.place.write_bytes(page.name, page.read_bytes())
     except (OSError, StorageError) as error:
         print_warnings(console, [f"report.html could not be written: {error}"])
-    console.print(RESULT_MARK + json.dumps(result.to_json_dict() | {"warnings": warnings}))
+    console.print(RESULT_MARK + json.dumps(result.to_json_dict() | for_json(evidence)))

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ntm_ray.corpus import bars
-from ntm_ray.model import Hyperparameters
+from ntm_ray.model import Evidence, Hyperparameters
 from ntm_ray.model.objectives import OBJECTIVES
 from ntm_ray.report import LiveProgress
 from ntm_ray.report.front import print_front
@@ -102,7 +102,7 @@ def text(result: TuningResult) -> str:
 def printed(result: TuningResult) -> str:
     out = io.StringIO()
     console = Console(file=out, width=80, highlight=False, markup=False, emoji=False)
-    print_result(console, result, [], TOPICS)
+    print_result(console, result, [], TOPICS, Evidence(num_topics=2, epochs=2))
     return out.getvalue()
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ntm_ray.corpus import Corpus, bars
-from ntm_ray.report import LiveProgress, collapse_warnings, describe_corpus, print_topics
+from ntm_ray.report import LiveProgress, describe_corpus, print_topics
 from ntm_ray.report.summary import print_losses
 from ntm_ray.report.wording import clock, configuration, count, duration
 from ntm_ray.tuning import Progress, Status, TuningJob
@@ -92,21 +92,6 @@ def test_a_corpus_is_described_with_what_was_left_out() -> None:
     line = describe_corpus(corpus)
     assert "2 training and 1 validation documents over 2 words" in line
     assert "1 document without a known word left out" in line
-
-
-@pytest.mark.parametrize(
-    ("kl", "uniqueness", "said"),
-    [
-        (0.49, 0.9, ["posterior has collapsed"]),
-        (5.0, 0.19, ["topics have collapsed"]),
-        (0.1, 0.1, ["posterior has collapsed", "topics have collapsed"]),
-        (0.5, 0.2, []),
-    ],
-)
-def test_a_collapsed_model_is_warned_of(kl: float, uniqueness: float, said: list[str]) -> None:
-    warnings = collapse_warnings({"kl_per_document": kl, "topic_uniqueness": uniqueness})
-    assert [part for part in said if any(part in warning for warning in warnings)] == said
-    assert bool(warnings) == bool(said)
 
 
 def test_a_model_worse_than_a_yardstick_is_said_to_be() -> None:
