@@ -23,6 +23,7 @@ from ntm_ray.report.plots import (
     plot_div,
     status_words,
 )
+from ntm_ray.report.topic_numbers import TOPIC_NUMBERS_HEAD, topic_curve, topic_number_cells
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning import OBJECTIVE
 from ntm_ray.tuning.faults import faults_in_words
@@ -78,6 +79,7 @@ def _page(
         job=escape(_job_line(result, job)),
         warnings="".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings),
         headline=_headline(result),
+        topic_numbers=_topic_numbers(result, trials),
         curves=plot_div(learning_curves(result, trials, losses), "learning-curves"),
         progress=plot_div(best_so_far(result, trials, losses), "best-so-far"),
         panels="".join(panels) or "<p>No hyperparameter was searched.</p>",
@@ -127,6 +129,14 @@ def _card(label: str, figure: str, note: str, kind: str = "") -> str:
         f'<div class="card {kind}"><span>{escape(label)}</span><strong>{escape(figure)}</strong>'
         f"<span>{escape(note)}</span></div>"
     )
+
+
+def _topic_numbers(result: TuningResult, trials: list[Row]) -> str:
+    if (numbers := result.topic_numbers) is None:
+        return ""
+    plot = plot_div(topic_curve(numbers, trials), "topic-numbers") if numbers.curve else ""
+    table = _table(TOPIC_NUMBERS_HEAD, (topic_number_cells(row) for row in numbers.numbers))
+    return f"<h2>How many topics?</h2><p>{escape(numbers.answer)}</p>{plot}{table}"
 
 
 def _trials_table(
@@ -230,6 +240,7 @@ tr.best td { color: var(--best); font-weight: 600; }
 $warnings
 <h2>Validation loss, nats a word; less is better</h2>
 <div class="cards">$headline</div>
+$topic_numbers
 <h2>Learning curves</h2>
 <p class="soft">validation:total_loss of every trial. What lies far above the baselines is cut off;
 &ldquo;Autoscale&rdquo; beside the plot shows all.</p>

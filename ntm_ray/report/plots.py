@@ -52,7 +52,7 @@ def learning_curves(
     curves: dict[str, list[Row]] = {row["trial"]: [] for row in trials}
     for epoch in result.epochs().to_pylist():
         curves[epoch["trial"]].append(epoch)
-    figure = _figure("epoch", losses, height=460)
+    figure = blank_figure("epoch", losses, height=460)
     for status, colour in _COLOURS.items():
         names = [row["trial"] for row in trials if row["status"] == status]
         # One trace for all: a gap after each curve keeps them apart.
@@ -82,7 +82,7 @@ def _add_curve(figure: go.Figure, points: list[Row], name: str, colour: str, wid
 def best_so_far(result: TuningResult, trials: list[Row], losses: tuple[float, float]) -> go.Figure:
     """The least loss of all trials so far against the epochs that all of them have trained."""
     ended = sorted(trials, key=lambda row: row["started"].timestamp() + row["seconds"])
-    figure = _figure("epochs spent by all trials", losses, height=340)
+    figure = blank_figure("epochs spent by all trials", losses, height=340)
     figure.add_scatter(
         x=list(accumulate(row["epochs"] for row in ended)),
         y=list(
@@ -126,7 +126,7 @@ def panel(
     is_best = [row["trial"] == result.best.trial for row in shown]
     is_above = [row[BEST_LOSS] is None or row[BEST_LOSS] > top for row in shown]
     axis, positions = _axis(parameters, [row[name] for row in shown])
-    figure = _figure("", losses, height=250)
+    figure = blank_figure("", losses, height=250)
     figure.add_scatter(
         x=positions,
         y=[top if above else row[BEST_LOSS] for row, above in zip(shown, is_above, strict=True)],
@@ -194,7 +194,8 @@ def is_active(parameters: list[Parameter], row: Row) -> bool:
     return any(parameter.is_active(row) for parameter in parameters)
 
 
-def _figure(x: str, losses: tuple[float, float], height: int) -> go.Figure:
+def blank_figure(x: str, losses: tuple[float, float], height: int) -> go.Figure:
+    """A figure without traces; a loss on its y axis, nats a word."""
     figure = go.Figure()
     figure.update_layout(
         template="none",

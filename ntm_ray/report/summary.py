@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ntm_ray.report.topic_numbers import print_topic_numbers
 from ntm_ray.report.warnings import collapse_warnings
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.tuning import BestTrial, Status
     from ntm_ray.tuning.storage import Place
+    from ntm_ray.tuning.topic_numbers import TopicNumbers
 
 TOPIC_WORDS = 10
 
@@ -59,6 +61,10 @@ class Found(Protocol):
         """How often what went wrong on the way, and was made good."""
 
     @property
+    def topic_numbers(self) -> TopicNumbers | None:
+        """How many topics, where that was asked."""
+
+    @property
     def interrupted(self) -> bool:
         """Whether the job was stopped before its end."""
 
@@ -92,6 +98,7 @@ def print_result(
         table.add_row(name, value(best.hyperparameters[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
+    print_topic_numbers(console, result.topic_numbers)
     print_warnings(console, collapse_warnings(best.metrics))
     console.print()
     budget = sum(result.outcomes.values())
