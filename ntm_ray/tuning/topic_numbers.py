@@ -251,7 +251,7 @@ def _answered(
         answer = f"About {found.middle} topics: 90 % between {found.low} and {found.high}."
         if found.low == found.high:
             answer = f"{found.middle} topics, with more than 90 %."
-        if found.middle < _NEARLY_ALL * setting.middle:
+        if found.middle < setting.middle:
             answer += (
                 f" Documents use so many where the loss is least, at num_topics "
                 f"{setting.middle} ({setting.low} to {setting.high})."
