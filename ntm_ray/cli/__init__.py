@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from ntm_ray.cli.best import best_command
 from ntm_ray.cli.list import list_command
 from ntm_ray.cli.logs import logs_command
 from ntm_ray.cli.resume import resume_command
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("tune")(tune_command)
 app.command("train")(train_command)
 app.command("topics")(topics_command)
+app.command("best")(best_command)
 app.command("list")(list_command)
 app.command("submit")(submit_command)
 app.command("status")(status_command)

@@ -11,6 +11,7 @@ import typer
 class Kind(StrEnum):
     """What there is to list."""
 
+    OBJECTIVES = "objectives"
     SEARCH = "search"
     SCHEDULERS = "schedulers"
     SPACES = "spaces"
@@ -21,7 +22,7 @@ class Kind(StrEnum):
 def list_command(
     kind: Annotated[Kind | None, typer.Argument(help="Default: all.", show_default=False)] = None,
 ) -> None:
-    """List search algorithms, schedulers, search spaces, corpora and hyperparameters by name."""
+    """List objectives, search algorithms, schedulers, spaces, corpora and hyperparameters."""
     kinds = list(Kind) if kind is None else [kind]
     for number, one in enumerate(kinds):
         rows = _rows(one)
@@ -29,10 +30,20 @@ def list_command(
             typer.echo(f"{'' if number == 0 else chr(10)}{one}:")
         width = max((len(name) for name, _ in rows), default=0)
         for name, summary in rows:
-            typer.echo(f"  {name:<{width}}  {summary}")
+            first, *more = summary.split("\n")
+            typer.echo(f"  {name:<{width}}  {first}")
+            for line in more:
+                typer.echo(f"  {'':<{width}}  {line}")
 
 
 def _rows(kind: Kind) -> list[tuple[str, str]]:
+    if kind is Kind.OBJECTIVES:
+        from ntm_ray.model.objectives import OBJECTIVES
+
+        return [
+            (one.name, f"{one.direction} {one.formula}\n{one.summary}")
+            for one in OBJECTIVES.values()
+        ]
     if kind is Kind.CORPORA:
         from ntm_ray.corpus import CORPORA
 

@@ -60,7 +60,7 @@ def _fetched(uri: str) -> tuple[NTM, str]:
     if "job.yaml" in names:
         place = place / "best"
         names = place.names()
-    if "metrics.json" not in names:
+    if "metrics.json" not in names and not (place.exists() and not names):
         raise ModelFolderError(f"{place}: is no model folder: metrics.json missing")
     with place.brought_here() as folder:
         return NTM.load(folder), place.uri

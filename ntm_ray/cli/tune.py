@@ -52,6 +52,13 @@ def tune_command(
             show_default=False,
         ),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="What is searched for (ntm-ray list objectives). Default: validation:total_loss.",
+            show_default=False,
+        ),
+    ] = None,
     search: Annotated[
         str | None, typer.Option(help="Search algorithm. Default: tpe.", show_default=False)
     ] = None,
@@ -102,6 +109,14 @@ def tune_command(
         str | None,
         typer.Option(help="The kind of GPU trials need, as in A100.", show_default=False),
     ] = None,
+    keep_models_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="Disk for the best models of all trials, MB; 0: the best trial's only. "
+            "Default: 1024.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = None,
     storage: Annotated[
         str | None,  # a Path would make one slash of the two in a URI
@@ -131,6 +146,7 @@ def tune_command(
     fields = given(
         search_space=space,
         first_configurations=first_configurations,
+        objective=objective,
         search=search,
         scheduler=scheduler,
         trials=trials,
@@ -139,6 +155,7 @@ def tune_command(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         accelerator_type=accelerator_type,
+        keep_models_mb=keep_models_mb,
         seed=seed,
         storage=storage,
         name=name,

@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.network import Network
 
+LEAST_DOCUMENTS = 2000
+"""So many validation documents are enough for NPMI."""
+
 _TOP_WORDS = 10
 _DIVERSITY_WORDS = 25
 
 
 class Judge:
     """Documents that models are judged by: those of validation, or of training without any.
+
+    NPMI alone takes those of training too where there are fewer than `LEAST_DOCUMENTS` of
+    validation. In few documents hardly any two words meet, unless they are frequent: then topics
+    that all are the corpus's mean would be the most coherent (`benchmarks/coherence.py`).
 
     What depends on the documents alone is worked out once, so that one judge serves many models.
 
@@ -39,7 +46,8 @@ class Judge:
 
     def __init__(self, corpus: Corpus) -> None:
         self._documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
-        self._reference = CoherenceReference(self._documents)
+        is_enough = self._documents.shape[0] >= LEAST_DOCUMENTS
+        self._reference = CoherenceReference(self._documents if is_enough else corpus.train)
 
     def topics(self, weights: NDArray[np.float32]) -> dict[str, float]:
         """Return the measures that topics alone decide; no document passes through the network.
@@ -47,11 +55,12 @@ class Judge:
         Args:
             weights: ``projection_weight``, ``(vocabulary, topics)``.
         """
-        numbers = top_numbers(weights, _TOP_WORDS)
+        many = top_numbers(weights, _DIVERSITY_WORDS)
+        numbers = many[:, :_TOP_WORDS]
         words = numbers.tolist()
         return {
             "topic_uniqueness": topic_uniqueness(words),
-            "topic_diversity": topic_diversity(top_numbers(weights, _DIVERSITY_WORDS).tolist()),
+            "topic_diversity": topic_diversity(many.tolist()),
             "npmi": float(self._reference.npmi(numbers).mean()),
             "repeated_words": len(repeated_words(words)),
         }

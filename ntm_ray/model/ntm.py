@@ -173,7 +173,8 @@ class NTM:
 
         ``kl_per_document`` is in nats; ``topic_uniqueness``, ``repeated_words`` (how many there
         are) and ``npmi`` are of the ten top words of each topic, ``topic_diversity`` of 25. All,
-        and ``live_topics``, are over the validation (else training) documents.
+        and ``live_topics``, are over the validation (else training) documents; ``npmi`` over those
+        of training too where there are few, see :class:`ntm_ray.model.judge.Judge`.
         """
         return dict(self._trained().metrics)
 

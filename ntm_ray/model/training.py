@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
@@ -15,6 +15,8 @@ from ntm_ray.model.device import resolve_device
 from ntm_ray.model.device_learner import DeviceLearner
 from ntm_ray.model.early_stopping import EarlyStopping
 from ntm_ray.model.evaluation import Losses
+from ntm_ray.model.judge import Judge
+from ntm_ray.model.objectives import TOTAL_LOSS, Objective
 from ntm_ray.model.precision import check_precision
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class EpochRecord:
         validation: Losses of all validation documents after the epoch; None without any.
         seconds: Wall time of the epoch, evaluation included.
         documents_per_second: Training documents a second, evaluation left out.
+        topics: What the topics are worth; see `Judge.topics`. None: nobody asked.
+        objective: The value of the training's objective; None where that is the loss.
     """
 
     epoch: int
@@ -44,10 +48,12 @@ class EpochRecord:
     validation: Losses | None
     seconds: float
     documents_per_second: float
+    topics: dict[str, float] | None = None
+    objective: float | None = None
 
     @property
     def loss(self) -> float:
-        """The loss that decides: validation total_loss, or that of training without one."""
+        """Validation total_loss, or that of training without one: what decides by default."""
         return (self.validation or self.train).total_loss
 
     @property
@@ -69,6 +75,8 @@ class EpochRecord:
             },
             "seconds": self.seconds,
             "documents_per_second": self.documents_per_second,
+            **(self.topics or {}),
+            **({} if self.objective is None else {"objective": self.objective}),
         }
 
 
@@ -91,6 +99,8 @@ class Training:
         seed: Decides initial weights, noise, shuffling and sub-sampling.
         device: See :func:`ntm_ray.model.device.resolve_device`.
         precision: See :func:`ntm_ray.model.precision.check_precision`.
+        objective: What decides which epoch is the best. Early stopping goes by the loss.
+        judge: Of the corpus, where there is one already.
 
     Raises:
         HyperparameterError: `feature_dim` is not the size of the vocabulary.
@@ -105,6 +115,8 @@ class Training:
         seed: int,
         device: str = "cpu",
         precision: str = "float32",
+        objective: Objective = TOTAL_LOSS,
+        judge: Judge | None = None,
     ) -> None:
         if hyperparameters.feature_dim != corpus.feature_dim:
             raise HyperparameterError(
@@ -114,6 +126,8 @@ class Training:
         self.hyperparameters = hyperparameters
         self.corpus = corpus
         self.seed = seed
+        self.objective = objective
+        self._judge = (judge or Judge(corpus)) if objective.uses_topics else None
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
         self.best_tensors: dict[str, torch.Tensor] = {}
@@ -156,6 +170,11 @@ class Training:
         train = self._learner.train(documents, self._generator)
         trained = time.perf_counter()
         validation = self._learner.evaluate() if has_validation else None
+        tensors = None
+        topics: dict[str, float] | None = None
+        if self._judge is not None:
+            tensors = self._learner.tensors()
+            topics = self._judge.topics(tensors["projection_weight"].numpy())
         ended = time.perf_counter()
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -163,11 +182,17 @@ class Training:
             validation=validation,
             seconds=ended - started,
             documents_per_second=number / (trained - started),
+            topics=topics,
         )
+        if topics is not None:
+            value = self.objective.value(record.metrics(), self.hyperparameters.num_topics)
+            record = replace(record, objective=value)
         self.history.append(record)
-        if not record.diverged and (self.best is None or record.loss < self.best.loss):
+        if not record.diverged and (
+            self.best is None or self.score(record) < self.score(self.best)
+        ):
             self.best = record
-            self.best_tensors = self._learner.tensors()
+            self.best_tensors = self._learner.tensors() if tensors is None else tensors
         if record.diverged:
             self.stop_reason = "diverged"
         elif self._early_stopping.update(record.loss):
@@ -175,6 +200,12 @@ class Training:
         elif self.epoch == self.hyperparameters.epochs:
             self.stop_reason = "epochs"
         return record
+
+    def score(self, record: EpochRecord) -> float:
+        """What epochs are compared by, less is better: the loss, or what the objective says."""
+        if not self.objective.uses_topics:
+            return record.loss
+        return self.objective.score(record.objective)
 
     def state_dict(self) -> TrainingState:
         """Return a copy of everything that :meth:`load_state_dict` needs to go on from here."""

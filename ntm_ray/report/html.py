@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 from string import Template
 from typing import TYPE_CHECKING
@@ -10,22 +9,20 @@ from typing import TYPE_CHECKING
 from plotly.offline import get_plotlyjs
 
 from ntm_ray.corpus.atomic import replacing
+from ntm_ray.report.front import FRONT_TITLE, front_rows
+from ntm_ray.report.judged import YARDSTICKS, Judged
 from ntm_ray.report.plots import (
-    BEST_LOSS,
     PANEL,
-    YARDSTICKS,
     best_so_far,
+    front_plot,
     is_active,
     learning_curves,
-    loss_range,
-    loss_words,
     panel,
     plot_div,
     status_words,
 )
 from ntm_ray.report.topic_numbers import TOPIC_NUMBERS_HEAD, topic_curve, topic_number_cells
 from ntm_ray.report.wording import count, duration, value
-from ntm_ray.tuning import OBJECTIVE
 from ntm_ray.tuning.faults import faults_in_words
 
 if TYPE_CHECKING:
@@ -35,6 +32,15 @@ if TYPE_CHECKING:
     from ntm_ray.report.plots import Row
     from ntm_ray.tuning import TuningJob, TuningResult
     from ntm_ray.tuning.space import Parameter
+
+
+# Of a trial's measures, those that tell most, and what the table calls them.
+MEASURE_HEADS = {
+    "npmi": "NPMI",
+    "topic_uniqueness": "TU",
+    "kl_per_document": "KL a document",
+    "live_topics": "live topics",
+}
 
 
 def write_html_report(
@@ -64,9 +70,9 @@ def _page(
     searched: dict[str, list[Parameter]] = {}
     for parameter in job.free_space.parameters:
         searched.setdefault(parameter.name, []).append(parameter)
-    losses = loss_range(result)
+    judged = Judged.of(result)
     panels = [
-        plot_div(panel(result, trials, parameters, losses), PANEL + name, f"<h3>{name}</h3>")
+        plot_div(panel(result, trials, parameters, judged), PANEL + name, f"<h3>{name}</h3>")
         for name, parameters in searched.items()
     ]
     if (faults := faults_in_words(result.faults)) is not None:
@@ -78,12 +84,17 @@ def _page(
         name=escape(result.place.name),
         job=escape(_job_line(result, job)),
         warnings="".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings),
-        headline=_headline(result),
+        headline=_headline(result, judged),
         topic_numbers=_topic_numbers(result, trials),
-        curves=plot_div(learning_curves(result, trials, losses), "learning-curves"),
-        progress=plot_div(best_so_far(result, trials, losses), "best-so-far"),
+        judged=escape(_judged_line(judged)),
+        column=escape(judged.objective.name),
+        what=escape(judged.name),
+        curves=plot_div(learning_curves(result, trials, judged), "learning-curves"),
+        progress=plot_div(best_so_far(result, trials, judged), "best-so-far"),
+        front=_front(result),
+        front_title=FRONT_TITLE,
         panels="".join(panels) or "<p>No hyperparameter was searched.</p>",
-        trials=_trials_table(result, trials, searched),
+        trials=_trials_table(result, judged, trials, searched),
         topics=_table(
             ["topic", "most probable words first"],
             ([str(number), " ".join(words)] for number, words in enumerate(topics)),
@@ -109,19 +120,41 @@ def _job_line(result: TuningResult, job: TuningJob) -> str:
     )
 
 
-def _headline(result: TuningResult) -> str:
-    loss = result.best.metrics[OBJECTIVE]
+def _judged_line(judged: Judged) -> str:
+    objective = judged.objective
+    if not objective.uses_topics:
+        return "Validation loss, nats a word; less is better"
+    more = "more" if objective.is_maximized else "less"
+    return f"{objective.name}, {objective.formula}; {more} is better"
+
+
+def _headline(result: TuningResult, judged: Judged) -> str:
+    words, score = judged.objective.words, judged.objective.score
     about = f"trial {result.best.trial}, epoch {result.best.epoch}"
-    cards = [_card("best trial", f"{loss:.4f}", about, "best")]
+    cards = [_card("best trial", words(judged.best), about, "best")]
     for name, label in YARDSTICKS.items():
-        yardstick = result.baselines.get(name)
+        if name not in judged.yardsticks:
+            continue
+        yardstick = judged.yardsticks[name]
         if yardstick is None:
             cards.append(_card(label, "-", "did not come to an end"))
             continue
-        better = "better" if loss < yardstick else "WORSE"
-        difference = f"the best trial is {abs(yardstick - loss):.4f} {better}"
-        cards.append(_card(label, f"{yardstick:.4f}", difference))
+        better = "better" if score(judged.best) < score(yardstick) else "WORSE"
+        difference = f"the best trial is {words(abs(yardstick - judged.best))} {better}"
+        cards.append(_card(label, words(yardstick), difference))
     return "".join(cards)
+
+
+def _front(result: TuningResult) -> str:
+    models, front = result.models.models, result.front
+    if not front:
+        return "<p>No trial has recorded its measures.</p>"
+    best = result.best.trial
+    marked = next((number for number, one in enumerate(front) if one.trial == best), None)
+    head = ["trial", "loss", "NPMI", "TU", "model folder"]
+    return plot_div(front_plot(models, front, best), "front") + _table(
+        head, front_rows(front, best), best=marked
+    )
 
 
 def _card(label: str, figure: str, note: str, kind: str = "") -> str:
@@ -140,13 +173,14 @@ def _topic_numbers(result: TuningResult, trials: list[Row]) -> str:
 
 
 def _trials_table(
-    result: TuningResult, trials: list[Row], searched: dict[str, list[Parameter]]
+    result: TuningResult,
+    judged: Judged,
+    trials: list[Row],
+    searched: dict[str, list[Parameter]],
 ) -> str:
     rows: list[list[str]] = []
     best = None
-    for row in sorted(
-        trials, key=lambda row: math.inf if row[BEST_LOSS] is None else row[BEST_LOSS]
-    ):
+    for row in sorted(trials, key=judged.score):
         if row["trial"] == result.best.trial:
             best = len(rows)
         # What a trial had no use for, it did not draw: its default would only mislead.
@@ -158,14 +192,20 @@ def _trials_table(
         cells = [
             row["trial"],
             status,
-            loss_words(row),
+            judged.words(row),
+            *(_measure(row[name]) for name in MEASURE_HEADS),
             str(row["epochs"]),
             f"{row['seconds']:.1f}",
             *drawn,
         ]
         rows.append(cells)
-    head = ["trial", "status", "best loss", "epochs", "seconds", *searched]
+    heads = MEASURE_HEADS.values()
+    head = ["trial", "status", f"best {judged.name}", *heads, "epochs", "seconds", *searched]
     return _table(head, rows, "sortable", best)
+
+
+def _measure(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.3g}"
 
 
 def _hyperparameters_table(result: TuningResult, job: TuningJob) -> str:
@@ -238,19 +278,23 @@ tr.best td { color: var(--best); font-weight: 600; }
 <h1>$name</h1>
 <p class="soft">$job</p>
 $warnings
-<h2>Validation loss, nats a word; less is better</h2>
+<h2>$judged</h2>
 <div class="cards">$headline</div>
 $topic_numbers
 <h2>Learning curves</h2>
-<p class="soft">validation:total_loss of every trial. What lies far above the baselines is cut off;
+<p class="soft">$column of every trial. What lies far beyond the baselines is cut off;
 &ldquo;Autoscale&rdquo; beside the plot shows all.</p>
 $curves
-<h2>Best loss so far</h2>
+<h2>Best $what so far</h2>
 $progress
 <h2>Where the good trials lie</h2>
-<p class="soft">Best loss of each trial, by each hyperparameter that was searched. The star is the
-best trial; colours are those of the learning curves. A triangle lies above the plot.</p>
+<p class="soft">Best $what of each trial, by each hyperparameter that was searched. The star is the
+best trial; colours are those of the learning curves. A triangle lies beyond the plot.</p>
 <div class="panels">$panels</div>
+<h2>Loss, NPMI and topic uniqueness</h2>
+<p class="soft">$front_title, which are ringed.
+<code>ntm-ray best</code> hands each of them over.</p>
+$front
 <h2>Trials</h2>
 <p class="soft">Best first; a click on a heading sorts by it.</p>
 $trials

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ntm_ray.model.objectives import TOTAL_LOSS
 from ntm_ray.report.wording import clock, configuration, count
 from ntm_ray.tuning import Status
 
@@ -56,10 +57,12 @@ class LiveProgress:
         out(describe_corpus(corpus), soft_wrap=not self._console.is_terminal)
         epochs = count(job.epochs, "epoch")
         topics = job.hyperparameters.get("num_topics", "a number of")
+        is_other = job.objective != TOTAL_LOSS.name
+        looks_for = f"; objective {job.objective}" if is_other else ""
         out(
             f"Tuning {topics} topics: {count(job.trials, 'trial')} of "
             f"at most {epochs}, {job.slots} at a time; search {job.search} over "
-            f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}",
+            f"{job.search_space.name}, scheduler {job.scheduler}, seed {job.seed}{looks_for}",
             soft_wrap=not self._console.is_terminal,
         )
         out(f"Job folder: {folder}", soft_wrap=True)
@@ -112,7 +115,7 @@ class LiveProgress:
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
             how = configuration(progress.best_configuration)
-            line += f"; best {progress.best_loss:.4f}, trial {progress.best_trial}: {how}"
+            line += f"; best {_best(progress)}, trial {progress.best_trial}: {how}"
         self._console.print(line, markup=False, soft_wrap=True)
 
     def _display(self) -> RenderableType:
@@ -144,8 +147,9 @@ class LiveProgress:
             rows.append(
                 Text.assemble(
                     "best ",
-                    (f"{progress.best_loss:.4f}", "bold"),
-                    f" nats a word, trial {progress.best_trial}: ",
+                    (_best(progress), "bold"),
+                    "" if progress.objective.uses_topics else " nats a word",
+                    f", trial {progress.best_trial}: ",
                     (configuration(progress.best_configuration), "dim"),
                 )
             )
@@ -169,6 +173,13 @@ def describe_corpus(corpus: Corpus) -> str:
 def _seems_to_compile(progress: Progress) -> bool:
     nothing_yet = not progress.epochs_spent and progress.best_loss is None
     return bool(progress.running) and nothing_yet and progress.seconds > _COMPILING_AFTER
+
+
+def _best(progress: Progress) -> str:
+    objective = progress.objective
+    if objective.uses_topics:
+        return f"{objective.name} {objective.words(progress.best_value)}"
+    return objective.words(progress.best_loss)
 
 
 def _time(progress: Progress) -> str:

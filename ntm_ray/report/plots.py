@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from ntm_ray.report.judged import YARDSTICKS
 from ntm_ray.report.wording import value
-from ntm_ray.tuning import OBJECTIVE, Status
+from ntm_ray.tuning import Status
+from ntm_ray.tuning.front import FRONT
 from ntm_ray.tuning.space import Categorical
 
 if TYPE_CHECKING:
-    from ntm_ray.tuning import TuningResult
+    from collections.abc import Sequence
+
+    from ntm_ray.report.judged import Judged
+    from ntm_ray.tuning import FoundModel, TuningResult
     from ntm_ray.tuning.space import Parameter
 
     Row = dict[str, Any]
 
-BEST_LOSS = f"best_{OBJECTIVE}"
-YARDSTICKS = {"defaults": "SageMaker's defaults", "unigram": "unigram model"}
 # Okabe and Ito's colours, which colour-blind people tell apart, on white and on near-black.
 _BEST_COLOUR = "#009E73"
 _COLOURS = {
@@ -34,42 +37,33 @@ _FAINT = "rgba(128,128,128,0.3)"
 PANEL = "panel-"
 
 
-def loss_range(result: TuningResult) -> tuple[float, float]:
-    """Bounds for a loss axis, nats a word, within which the trials that matter differ visibly.
-
-    They are set by the best trial and the baselines, with room above: if the axis had to hold
-    every trial, those that diverged would squash the others.
-    """
-    marks = [result.best.metrics[OBJECTIVE], *filter(None, result.baselines.values())]
-    room = max(max(marks) - min(marks), 0.05)
-    return min(marks) - 0.08 * room, max(marks) + 0.4 * room
-
-
-def learning_curves(
-    result: TuningResult, trials: list[Row], losses: tuple[float, float]
-) -> go.Figure:
-    """Every trial's loss by epoch, the best one's thick, beside the yardsticks."""
+def learning_curves(result: TuningResult, trials: list[Row], judged: Judged) -> go.Figure:
+    """Every trial's objective by epoch, the best one's thick, beside the yardsticks."""
     curves: dict[str, list[Row]] = {row["trial"]: [] for row in trials}
     for epoch in result.epochs().to_pylist():
         curves[epoch["trial"]].append(epoch)
-    figure = blank_figure("epoch", losses, height=460)
+    figure = _figure("epoch", judged, height=460)
     for status, colour in _COLOURS.items():
         names = [row["trial"] for row in trials if row["status"] == status]
         # One trace for all: a gap after each curve keeps them apart.
-        gap = dict.fromkeys(("epoch", OBJECTIVE, "trial"))
+        gap = dict.fromkeys(("epoch", judged.column, "trial"))
         points = [point for name in names if curves[name] for point in (*curves[name], gap)]
         if points:
-            _add_curve(figure, points, f"{status_words(status)} ({len(names)})", colour, width=1.2)
+            name = f"{status_words(status)} ({len(names)})"
+            _add_curve(figure, points, judged.column, name, colour, width=1.2)
     best = curves[result.best.trial]
-    _add_curve(figure, best, f"best: trial {result.best.trial}", _BEST_COLOUR, width=4)
-    _add_yardsticks(figure, result, 1, max(len(curve) for curve in curves.values()))
+    name = f"best: trial {result.best.trial}"
+    _add_curve(figure, best, judged.column, name, _BEST_COLOUR, width=4)
+    _add_yardsticks(figure, judged, 1, max(len(curve) for curve in curves.values()))
     return figure
 
 
-def _add_curve(figure: go.Figure, points: list[Row], name: str, colour: str, width: float) -> None:
+def _add_curve(
+    figure: go.Figure, points: list[Row], column: str, name: str, colour: str, width: float
+) -> None:
     figure.add_scatter(
         x=[point["epoch"] for point in points],
-        y=[point[OBJECTIVE] for point in points],
+        y=[point[column] for point in points],
         customdata=[point["trial"] for point in points],
         mode="lines+markers",
         name=name,
@@ -79,33 +73,39 @@ def _add_curve(figure: go.Figure, points: list[Row], name: str, colour: str, wid
     )
 
 
-def best_so_far(result: TuningResult, trials: list[Row], losses: tuple[float, float]) -> go.Figure:
-    """The least loss of all trials so far against the epochs that all of them have trained."""
+def best_so_far(result: TuningResult, trials: list[Row], judged: Judged) -> go.Figure:
+    """The best of all trials so far against the epochs that all of them have trained."""
     ended = sorted(trials, key=lambda row: row["started"].timestamp() + row["seconds"])
-    figure = blank_figure("epochs spent by all trials", losses, height=340)
+    figure = _figure("epochs spent by all trials", judged, height=340)
     figure.add_scatter(
         x=list(accumulate(row["epochs"] for row in ended)),
         y=list(
-            accumulate((math.inf if r[BEST_LOSS] is None else r[BEST_LOSS] for r in ended), min)
+            accumulate(
+                (
+                    math.nan if r[judged.best_column] is None else r[judged.best_column]
+                    for r in ended
+                ),
+                judged.better,
+            )
         ),
         customdata=[row["trial"] for row in ended],
         mode="lines+markers",
-        name="best loss so far",
+        name=f"best {judged.name} so far",
         line={"color": _BEST_COLOUR, "width": 3, "shape": "hv"},
         hovertemplate="%{x} epochs, after trial %{customdata}: %{y:.4f}<extra></extra>",
     )
-    _add_yardsticks(figure, result, 0, result.epochs_spent)
+    _add_yardsticks(figure, judged, 0, result.epochs_spent)
     return figure
 
 
-def _add_yardsticks(figure: go.Figure, result: TuningResult, start: int, end: int) -> None:
+def _add_yardsticks(figure: go.Figure, judged: Judged, start: int, end: int) -> None:
     for name, dash in (("defaults", "dot"), ("unigram", "dash")):
-        if (loss := result.baselines.get(name)) is not None:
+        if (mark := judged.yardsticks.get(name)) is not None:
             figure.add_scatter(
                 x=[start, end],
-                y=[loss, loss],
+                y=[mark, mark],
                 mode="lines",
-                name=f"{YARDSTICKS[name]}, {loss:.4f}",
+                name=f"{YARDSTICKS[name]}, {judged.objective.words(mark)}",
                 line={"color": "#808080", "width": 2, "dash": dash},
                 hoverinfo="skip",
             )
@@ -115,21 +115,24 @@ def panel(
     result: TuningResult,
     trials: list[Row],
     parameters: list[Parameter],
-    losses: tuple[float, float],
+    judged: Judged,
 ) -> go.Figure:
-    """One hyperparameter against best loss; what lies above the axis is a triangle at its top."""
+    """One hyperparameter against the best; what lies beyond the axis is a triangle at its edge."""
     name = parameters[0].name
     shown = [row for row in trials if is_active(parameters, row)]
     # The best last, so that nothing hides it.
     shown.sort(key=lambda row: row["trial"] == result.best.trial)
-    top = losses[0] + 0.97 * (losses[1] - losses[0])
     is_best = [row["trial"] == result.best.trial for row in shown]
-    is_above = [row[BEST_LOSS] is None or row[BEST_LOSS] > top for row in shown]
+    is_beyond = [judged.is_beyond(row[judged.best_column]) for row in shown]
+    beyond = f"triangle-{'down' if judged.objective.is_maximized else 'up'}-open"
     axis, positions = _axis(parameters, [row[name] for row in shown])
-    figure = blank_figure("", losses, height=250)
+    figure = _figure("", judged, height=250)
     figure.add_scatter(
         x=positions,
-        y=[top if above else row[BEST_LOSS] for row, above in zip(shown, is_above, strict=True)],
+        y=[
+            judged.edge if is_out else row[judged.best_column]
+            for row, is_out in zip(shown, is_beyond, strict=True)
+        ],
         mode="markers",
         marker={
             "color": [
@@ -138,21 +141,61 @@ def panel(
             ],
             "size": [15 if best else 8 for best in is_best],
             "opacity": 0.85,
-            "line": {"width": [1 if above else 0 for above in is_above]},
+            "line": {"width": [1 if is_out else 0 for is_out in is_beyond]},
             "symbol": [
-                "star" if best else "triangle-up-open" if above else "circle"
-                for best, above in zip(is_best, is_above, strict=True)
+                "star" if best else beyond if is_out else "circle"
+                for best, is_out in zip(is_best, is_beyond, strict=True)
             ],
         },
         text=[
             f"trial {row['trial']}, {status_words(row['status'])}<br>{name}={value(row[name])}<br>"
-            f"best loss {loss_words(row)}"
+            f"best {judged.name} {judged.words(row)}"
             for row in shown
         ],
         hovertemplate="%{text}<extra></extra>",
     )
     figure.update_xaxes(axis)
     figure.update_layout(showlegend=False, font_size=12, margin={"r": 8, "t": 4, "b": 30})
+    return figure
+
+
+def front_plot(models: Sequence[FoundModel], front: Sequence[FoundModel], best: str) -> go.Figure:
+    """NPMI of every model against its loss, coloured by TU; those of the front are ringed."""
+    on_front = {model.trial for model in front}
+    shown = [m for m in models if all(m.figures[name] is not None for name in FRONT)]
+    loss, npmi, uniqueness = ([m.figures[name] or 0.0 for m in shown] for name in FRONT)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=loss,
+        y=npmi,
+        mode="markers",
+        marker={
+            "color": uniqueness,
+            "colorscale": "Viridis",
+            "cmin": 0,
+            "cmax": 1,
+            "colorbar": {"title": "TU"},
+            "size": [14 if m.trial in on_front else 8 for m in shown],
+            "symbol": ["star" if m.trial == best else "circle" for m in shown],
+            "line": {
+                "width": [2 if m.trial in on_front else 0 for m in shown],
+                "color": "#808080",
+            },
+        },
+        text=[
+            f"trial {m.trial}, epoch {m.epoch}{', on the front' if m.trial in on_front else ''}"
+            f"<br>loss {x:.4f}, NPMI {y:.3f}, TU {z:.2f}"
+            for m, x, y, z in zip(shown, loss, npmi, uniqueness, strict=True)
+        ],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+    dress(figure, "validation:total_loss, nats a word", height=380)
+    low, high = min(loss), sorted(loss)[int(0.9 * (len(loss) - 1))]
+    room = 0.05 * max(high - low, 0.01)
+    # One that diverged late would squash the others.
+    figure.update_xaxes(range=[low - room, high + room])
+    figure.update_yaxes(title="NPMI", gridcolor=_FAINT, zeroline=False)
     return figure
 
 
@@ -194,9 +237,15 @@ def is_active(parameters: list[Parameter], row: Row) -> bool:
     return any(parameter.is_active(row) for parameter in parameters)
 
 
-def blank_figure(x: str, losses: tuple[float, float], height: int) -> go.Figure:
-    """A figure without traces; a loss on its y axis, nats a word."""
+def _figure(x: str, judged: Judged, height: int) -> go.Figure:
     figure = go.Figure()
+    dress(figure, x, height)
+    figure.update_yaxes(title=judged.axis, range=judged.range, gridcolor=_FAINT, zeroline=False)
+    return figure
+
+
+def dress(figure: go.Figure, x: str, height: int) -> None:
+    """Give a figure the look of the page; `x` is the title of that axis."""
     figure.update_layout(
         template="none",
         height=height,
@@ -211,8 +260,6 @@ def blank_figure(x: str, losses: tuple[float, float], height: int) -> go.Figure:
         dragmode=False,
     )
     figure.update_xaxes(title=x, gridcolor=_FAINT, zeroline=False, automargin=True)
-    figure.update_yaxes(title="nats a word", range=losses, gridcolor=_FAINT, zeroline=False)
-    return figure
 
 
 def plot_div(figure: go.Figure, name: str, heading: str = "") -> str:
@@ -229,9 +276,3 @@ def plot_div(figure: go.Figure, name: str, heading: str = "") -> str:
 def status_words(status: str) -> str:
     """A status as people read it."""
     return status.replace("_", " ")
-
-
-def loss_words(row: Row) -> str:
-    """A trial's best loss; one that diverged may have none, or one of many digits."""
-    loss = row[BEST_LOSS]
-    return "-" if loss is None else f"{loss:.4f}" if loss < 1e4 else f"{loss:.1e}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ntm_ray.model.measures import MEASURES
+from ntm_ray.report.front import print_front
 from ntm_ray.report.topic_numbers import print_topic_numbers
 from ntm_ray.report.warnings import collapse_warnings
 from ntm_ray.report.wording import count, duration, value
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ntm_ray.tuning import BestTrial, Status
+    from ntm_ray.model.objectives import Objective
+    from ntm_ray.tuning import BestTrial, FoundModel, Status
     from ntm_ray.tuning.storage import Place
     from ntm_ray.tuning.topic_numbers import TopicNumbers
 
@@ -35,6 +38,18 @@ class Found(Protocol):
     @property
     def best(self) -> BestTrial:
         """The best trial."""
+
+    @property
+    def objective(self) -> Objective:
+        """What was searched for."""
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The objective of the best trial, as `best`, and of the yardstick `defaults`."""
+
+    @property
+    def front(self) -> list[FoundModel]:
+        """The Pareto front."""
 
     @property
     def baselines(self) -> dict[str, float | None]:
@@ -88,18 +103,23 @@ def print_result(
     """
     best = result.best
     console.print()
+    if result.objective.uses_topics:
+        print_objective(console, result)
     print_losses(
         console, f"Best trial {best.trial}, epoch {best.epoch}", best.metrics, result.baselines
     )
     console.print()
     console.print(Text("Best hyperparameters", style="bold"))
     table = _columns()
+    # Those of our own that have their defaults are not among a model's hyperparameters.
+    all_values = _our_defaults() | best.hyperparameters
     for name in tuned:
-        table.add_row(name, value(best.hyperparameters[name]))
+        table.add_row(name, value(all_values[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
     print_topic_numbers(console, result.topic_numbers)
     print_warnings(console, collapse_warnings(best.metrics))
+    print_front(console, result.front, best.trial)
     console.print()
     budget = sum(result.outcomes.values())
     outcomes = ", ".join(
@@ -120,6 +140,56 @@ def print_result(
     else:
         console.print("Next, more words of each topic:")
         print_command(console, ["topics", best.place.uri, "--words", "20"])
+        if any(model.is_kept and model.trial != best.trial for model in result.front):
+            console.print("or another model of those above, as by NPMI:")
+            print_command(console, ["best", result.place.uri, "--by", "npmi"])
+
+
+def print_objective(console: Console, result: Found) -> None:
+    """Print what was searched for and found, where that is not the loss."""
+    objective, values = result.objective, result.values
+    console.print(Text(f"{objective.name}: {objective.direction} {objective.formula}", "bold"))
+    table = _columns()
+    table.add_row(f"best trial, {result.best.trial}", objective.words(values["best"]))
+    table.add_row("SageMaker's defaults", objective.words(values["defaults"]))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
+def print_model(
+    console: Console,
+    title: str,
+    metrics: Mapping[str, float],
+    objective: tuple[str, str],
+    topics: list[list[str]],
+    folder: str,
+    *,
+    is_written: bool,
+) -> None:
+    """Print a model of a job: what it is worth, its topics, and where it is.
+
+    Args:
+        console: Where to.
+        title: Which model it is.
+        metrics: Its losses and measures.
+        objective: The name of what it was chosen by, and its value in words.
+        topics: Its topics, as words.
+        folder: Its model folder.
+        is_written: Whether that has just been written.
+    """
+    console.print(Text(title, style="bold"))
+    table = _columns()
+    if objective[0] not in metrics:
+        table.add_row(*objective)
+    losses = ("validation:total_loss", "validation:recons_loss", "validation:kld")
+    for name in (*losses, *MEASURES):
+        if name in metrics:
+            table.add_row(name, f"{metrics[name]:.4g}")
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    print_topics(console, topics)
+    print_warnings(console, collapse_warnings(metrics))
+    console.print()
+    console.print(f"{'Written to' if is_written else 'Model folder:'} {folder}", soft_wrap=True)
 
 
 def print_losses(
@@ -187,6 +257,14 @@ def print_training(
     console.print(f"Written to {folder}", soft_wrap=True)
     console.print("Next, more words of each topic:")
     print_command(console, ["topics", str(folder), "--words", "20"])
+
+
+def _our_defaults() -> dict[str, Any]:
+    """The defaults of hyperparameters of our own."""
+    # Only here: the command line is there before pydantic is.
+    from ntm_ray.model.hyperparameters import EXTENSIONS
+
+    return {field.name: field.default for field in EXTENSIONS}
 
 
 def _columns() -> Table:

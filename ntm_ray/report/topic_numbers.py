@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ntm_ray.report.plots import BEST_LOSS, blank_figure
+from ntm_ray.report.judged import BEST_LOSS
+from ntm_ray.report.plots import dress
 from ntm_ray.tuning import Status
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from rich.console import Console
 
     from ntm_ray.report.plots import Row
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TOPIC_NUMBERS_HEAD = ("num_topics", "trials", "used", "loss", "90 % within", "probability")
 _BAR = 12
+_FAINT = "rgba(128,128,128,0.3)"
 _LINE, _BAND, _HELD = "#0072B2", "rgba(0,114,178,0.2)", "rgba(0,158,115,0.15)"
 
 
@@ -60,7 +62,14 @@ def topic_curve(numbers: TopicNumbers, trials: list[Row]) -> go.Figure:
     ]
     losses = [*low, *high, *(row[BEST_LOSS] for row in counted)]
     room = 0.05 * (max(losses) - min(losses))
-    figure = blank_figure("num_topics", (min(losses) - room, max(losses) + room), height=380)
+    figure = go.Figure()
+    dress(figure, "num_topics", height=380)
+    figure.update_yaxes(
+        title="validation:total_loss, nats a word",
+        range=(min(losses) - room, max(losses) + room),
+        gridcolor=_FAINT,
+        zeroline=False,
+    )
     figure.add_scatter(
         x=topics + topics[::-1],
         y=high + low[::-1],

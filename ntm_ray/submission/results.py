@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import ClusterError, StorageError
+from ntm_ray.model.objectives import Objective, objective_named
 from ntm_ray.tuning import SearchSpace, Status
-from ntm_ray.tuning.result import BestTrial
+from ntm_ray.tuning.found_models import BestTrial, FoundModel
 from ntm_ray.tuning.storage import Place
 from ntm_ray.tuning.topic_numbers import TopicNumbers
 
@@ -110,6 +111,9 @@ class FetchedResult:
     """What a submitted job found, read from its fetched files; see `TuningResult`."""
 
     best: BestTrial
+    objective: Objective
+    values: dict[str, float | None]
+    front: list[FoundModel]
     baselines: dict[str, float | None]
     outcomes: dict[Status, int]
     epochs_spent: int
@@ -132,6 +136,16 @@ class FetchedResult:
                 metrics=metrics,
                 place=Place.at(folder) / "best",
             ),
+            objective=objective_named(said["objective"]["name"]),
+            values={
+                "best": said["objective"]["value"],
+                "defaults": said["objective"]["defaults"],
+            },
+            # Of all models, the best one alone is fetched.
+            front=[
+                replace(FoundModel.from_json_dict(one), is_kept=one["trial"] == best["trial"])
+                for one in said["front"]
+            ],
             baselines=said["baselines"],
             outcomes={Status(name): number for name, number in said["trials"].items()},
             epochs_spent=said["epochs_spent"],

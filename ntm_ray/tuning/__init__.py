@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from ntm_ray.lazy import lazily
 
 if TYPE_CHECKING:
+    from ntm_ray.tuning.found_models import BestTrial, FoundModel, FoundModels
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.progress import Observer, Progress
-    from ntm_ray.tuning.result import BestTrial, TuningResult
+    from ntm_ray.tuning.result import TuningResult
     from ntm_ray.tuning.schedulers import SCHEDULERS
     from ntm_ray.tuning.search import SEARCH_ALGORITHMS
     from ntm_ray.tuning.space import SearchSpace, shipped_spaces
@@ -20,6 +21,8 @@ __all__ = [
     "SCHEDULERS",
     "SEARCH_ALGORITHMS",
     "BestTrial",
+    "FoundModel",
+    "FoundModels",
     "Observer",
     "Progress",
     "SearchSpace",
@@ -33,7 +36,9 @@ _HOMES = {
     "OBJECTIVE": "ntm_ray.tuning.trial_record",
     "SCHEDULERS": "ntm_ray.tuning.schedulers",
     "SEARCH_ALGORITHMS": "ntm_ray.tuning.search",
-    "BestTrial": "ntm_ray.tuning.result",
+    "BestTrial": "ntm_ray.tuning.found_models",
+    "FoundModel": "ntm_ray.tuning.found_models",
+    "FoundModels": "ntm_ray.tuning.found_models",
     "Observer": "ntm_ray.tuning.progress",
     "Progress": "ntm_ray.tuning.progress",
     "SearchSpace": "ntm_ray.tuning.space",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ntm_ray.model.objectives import TOTAL_LOSS
+
 if TYPE_CHECKING:
     from ntm_ray.tuning.storage import Place
     from ntm_ray.tuning.trial_record import EpochRow
@@ -28,6 +30,7 @@ class TrialSetting:
         device: `auto`, `cpu`, `cuda` or `mps`.
         precision: See `Training`.
         checkpoint_seconds: How often a trial saves its state, in seconds of training.
+        objective: The name of what epochs are compared by.
         models: Where a trial saves its best models, each as `<trial>/<epoch>`.
         states: Where a trial that may be paused saves what it would go on from, in the same way.
     """
@@ -39,6 +42,7 @@ class TrialSetting:
     checkpoint_seconds: float
     models: Place
     states: Place
+    objective: str = TOTAL_LOSS.name
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class Assignment:
         trial: The trial's name.
         hyperparameters: What it trains with, but for `feature_dim`.
         seed: Its seed.
-        save_below: The `validation:total_loss`, nats a word, that a model must be below to be
-            worth saving: one that is not can no longer become the job's best.
+        save_below: The score that a model must be below to be worth saving: where only the best
+            model is kept, one that is not can no longer become it.
         keep_states: Whether it may be paused, so that its state is saved at rungs.
         report_seconds: How often it reports at least, in seconds of training.
         state: The saved state it goes on from; None: it begins from its seed.
@@ -74,6 +78,7 @@ class Report:
         rows: Its newest epochs, in order.
         stop_reason: Why it has ended, if it has: `epochs`, `early_stopping` or `diverged`.
         saved_epoch: The epoch whose model is saved, if any is.
+        saved_bytes: How large that model is.
         state_epoch: The epoch whose state was the last to be saved in this process.
         measures: `MEASURES` of the model of its best epoch so far, those that are finite; None:
             they are what was reported before.
@@ -89,3 +94,4 @@ class Report:
     memory: int | None = None
     measures: dict[str, float] | None = None
     measured_epoch: int | None = None
+    saved_bytes: int | None = None

@@ -125,7 +125,7 @@ def _carry_out(
             wall_seconds += ended - begun
         session.write_tables()
         if engine.is_finished:
-            folder.drop_all_trials()
+            folder.tidy(_kept_models(engine))
         if engine.best is None:
             raise _why_nothing(engine, folder)
         from ntm_ray.model import NTM  # only now: the slots have torch, and the driver needs none
@@ -178,6 +178,12 @@ def _run_trials(
         observer.update(session.progress())
     finally:
         observer.ended()
+
+
+def _kept_models(engine: Engine) -> list[tuple[str, int]]:
+    """Trials and epochs of the models that a finished job keeps, besides best/."""
+    kept = [one for one in engine.searched if one.is_kept and engine.job.keep_models_mb]
+    return [(one.name, one.saved["epoch"]) for one in kept if one.saved is not None]
 
 
 def _why_nothing(engine: Engine, folder: JobFolder) -> JobError:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntm_ray.model.objectives import objective_named
 from ntm_ray.tuning.faults import FaultKind, FaultLog
-from ntm_ray.tuning.journal import replay
+from ntm_ray.tuning.journal import replay, report_event
+from ntm_ray.tuning.kept_models import KeptModels
 from ntm_ray.tuning.schedulers import Decision, Leg, Scheduler, create_scheduler
 from ntm_ray.tuning.search import (
     Exhausted,
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 # scheduler says it trains to its own end. On the plateau that a topic model begins on, ranks say
 # little, and a job should never find less than what is known.
 _FAVOURITE = "0000"
-# What the yardstick trial has of the job: how much is to be learnt, and how long.
-_SHARED_WITH_DEFAULTS = ("num_topics", "epochs", "num_patience_epochs")
 
 
 class Engine:
@@ -47,12 +47,14 @@ class Engine:
 
     Attributes:
         job: What is searched, and how.
+        objective: What trials are compared by.
         trials: All trials by name, the yardstick too.
-        best: The trial of the search whose saved model has the least `validation:total_loss`.
+        best: The trial of the search whose saved model is the best by the job's objective.
         running: How many trials train, the yardstick among them.
         counts: How many trials of the search are in each status.
         epochs_spent: Epochs trained by the trials of the search.
         epochs_saved: Epochs of their budget that trials which have ended did not train.
+        models: Those of trials that are kept.
         faults: What went wrong around trials and was made good.
     """
 
@@ -64,10 +66,12 @@ class Engine:
             write: Called with each event before it takes effect; `Journal.append`.
         """
         self.job = job
+        self.objective = objective_named(job.objective)
         self.trials: dict[str, Trial] = {}
         self.counts: Counter[Status] = Counter()
         self.epochs_spent = 0
         self.epochs_saved = 0
+        self.models = KeptModels()
         self.faults = FaultLog()
         self.algorithm: SearchAlgorithm = create_search_algorithm(
             job.search, job.free_space, job.seed
@@ -119,10 +123,7 @@ class Engine:
 
     def hyperparameters(self, trial: Trial) -> dict[str, Any]:
         """What a trial trains with, but for `feature_dim`; little of the job's, if a yardstick."""
-        fixed = self.job.hyperparameters
-        if trial.name == DEFAULTS_TRIAL:
-            fixed = {name: fixed[name] for name in _SHARED_WITH_DEFAULTS if name in fixed}
-        return fixed | trial.configuration
+        return trial.hyperparameters(self.job.hyperparameters)
 
     # What happens
 
@@ -188,9 +189,7 @@ class Engine:
         *,
         stop_reason: str | None = None,
         saved_epoch: int | None = None,
-        state_epoch: int | None = None,
-        measures: dict[str, float] | None = None,
-        measured_epoch: int | None = None,
+        **more: Any,
     ) -> Decision:
         """Take in the epochs that a trial has trained since its last report.
 
@@ -201,9 +200,8 @@ class Engine:
             stop_reason: Why the trial itself has ended, if it has: `epochs`, `early_stopping` or
                 `diverged`.
             saved_epoch: The epoch whose model is saved, if any is.
-            state_epoch: The epoch whose state is saved, if any is.
-            measures: Of the model of its best epoch, `measured_epoch`, if they are new.
-            measured_epoch: See `measures`.
+            more: What else a `Report` may say, by the names there: `saved_bytes`, `state_epoch`,
+                `measures` and `measured_epoch`.
 
         Returns:
             Whether the trial goes on; paused or stopped, it gives up its slot.
@@ -212,20 +210,25 @@ class Engine:
         if trial.status is not Status.RUNNING:
             return Decision.STOP
         new = [row for row in rows if row["epoch"] > trial.epochs]
-        event: Event = {"event": "report", "trial": name, "epochs": new}
-        event |= {"stop_reason": stop_reason, "saved_epoch": saved_epoch}
-        if state_epoch is not None:
-            event["state_epoch"] = state_epoch
-        if measures is not None:
-            event |= {"measures": measures, "measured_epoch": measured_epoch}
-        if len(new) < len(rows):
-            event["repeated"] = len(rows) - len(new)
+        event = report_event(
+            name,
+            new,
+            stop_reason,
+            saved_epoch,
+            repeated=len(rows) - len(new) or None,
+            **more,
+        )
         return self._take_in(self._record(event))
 
     def fail(self, name: str, error: str) -> None:
         """Take note that a trial cannot be carried out."""
         if self.trials[name].status is Status.RUNNING:
             self._give_up(self._record({"event": "failed", "trial": name, "error": error}))
+
+    def drop_models(self, trials: list[Trial]) -> None:
+        """Take note that the models of trials are no longer kept."""
+        event = {"event": "dropped", "trials": [trial.name for trial in trials]}
+        self.models.drop(self._record(event))
 
     def restart(self, name: str | None, kind: FaultKind, **details: str | None) -> None:
         """Take note of a fault; the trial that it cut short, if any, is carried out next.
@@ -254,6 +257,7 @@ class Engine:
             "failed": self._give_up,
             "exhausted": self._exhaust,
             "let_go": self._let_go,
+            "dropped": self.models.drop,
             "fault": self.faults.note,
             "session": self.faults.driver_begins,
             "end": self.faults.driver_ends,
@@ -272,6 +276,7 @@ class Engine:
 
     def _begin(self, event: Event) -> None:
         trial = Trial(event["trial"], event["configuration"], event["seed"], event["time"])
+        trial.objective = self.objective
         self.trials[trial.name] = trial
         self.running += 1
         if trial.name != DEFAULTS_TRIAL:
@@ -317,21 +322,17 @@ class Engine:
     def _take_in(self, event: Event) -> Decision:
         trial = self.trials[event["trial"]]
         competes = trial.name != DEFAULTS_TRIAL
-        trial.take_in(event)
+        self.models.take_in(trial, event)
         self.faults.epochs_repeated += event.get("repeated", 0)
         self.epochs_spent += len(event["epochs"]) * competes
         diverged = event["stop_reason"] == "diverged"
-        if (
-            competes
-            and trial.saved is not None
-            and (self.best is None or trial.saved_loss < self.best.saved_loss)
-        ):
-            self.best = trial
+        if competes and trial.saved is not None:
+            self.best = min(self.best or trial, trial, key=lambda one: one.saved_score)
         for row in event["epochs"]:
             if competes and row["epoch"] in self.scheduler.rungs:
                 # The loss of training alone can diverge, with a finite one of validation.
                 worst = row[OBJECTIVE] is None or (diverged and row is event["epochs"][-1])
-                loss = math.inf if worst else row[OBJECTIVE]
+                loss = math.inf if worst else trial.score(row)
                 seen = Observation(trial.configuration, row["epoch"], loss, finished=False)
                 self.algorithm.tell(trial.name, seen)
                 decision = self.scheduler.decide(trial.name, row["epoch"], loss)
@@ -376,7 +377,7 @@ class Engine:
             return
         self.epochs_saved += self.job.epochs - trial.epochs
         worst = status in (Status.DIVERGED, Status.FAILED)
-        loss = math.inf if worst else trial.best_loss
+        loss = math.inf if worst else trial.best_score
         stopped = status is Status.STOPPED_EARLY
         if not stopped:
             # One that ended by itself competes at the rungs above with what it reached, and one

@@ -17,7 +17,7 @@ from ntm_ray.tuning.journal import Journal
 from ntm_ray.tuning.storage import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -90,13 +90,13 @@ class JobFolder:
 
     @property
     def ray(self) -> Path:
-        """What Ray keeps for itself, and what trials that still run keep."""
+        """What Ray keeps for itself, and states of trials that still run."""
         return self.path / "ray"
 
     @property
     def models(self) -> Place:
-        """Where trials put their best models until it is known who wins."""
-        return Place(self.ray / "models")
+        """The best models of trials, each as `<trial>/<epoch>`."""
+        return Place(self.path / "models")
 
     @property
     def states(self) -> Place:
@@ -239,10 +239,21 @@ class JobFolder:
         """Remove the state of one epoch of a trial, if it is there."""
         self.trial_state(trial, epoch).delete()
 
-    def drop_all_trials(self) -> None:
-        """Remove models and states of single trials: the job is done."""
-        self.models.delete()
+    def tidy(self, kept: Iterable[tuple[str, int]]) -> None:
+        """Remove states, and models but those of these trials and epochs: the job is done.
+
+        What a killed process has left half-written goes too.
+        """
         self.states.delete()
+        there = {f"{trial}/{epoch}" for trial, epoch in kept}
+        if not there:
+            self.models.delete()
+        for trial in self.models.names():
+            for epoch in (self.models / trial).names():
+                if f"{trial}/{epoch}" not in there:
+                    (self.models / trial / epoch).delete()
+            if not (self.models / trial).names():
+                (self.models / trial).delete()
 
 
 def write_job(folder: JobFolder, job: TuningJob, corpus: Corpus, *, with_corpus: bool) -> None:

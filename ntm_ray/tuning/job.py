@@ -26,6 +26,7 @@ from ntm_ray.corpus import CORPORA, Corpus, ReadOptions
 from ntm_ray.corpus.object_store import is_uri
 from ntm_ray.errors import JobError, NtmRayError, StorageError, first_complaint
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.objectives import TOTAL_LOSS, objective_named
 from ntm_ray.model.precision import PRECISIONS
 from ntm_ray.tuning.handed_over import HandedOver, put_back
 from ntm_ray.tuning.names import Chosen, Registry
@@ -83,6 +84,9 @@ class TuningJob(BaseModel):
         first_configurations: Whether the search space's `first` configurations are tried first, as
             far as they are no more than half of the trials; the very first of them to its end,
             whatever a scheduler says that cannot have one trial take over from another.
+        objective: What is searched for, a name of `ntm-ray list objectives`: decides the best
+            epoch of a trial, which trials go on, what the search algorithm learns from, and the
+            best trial.
         search: A search algorithm: its name, a name with options as in
             `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
@@ -102,6 +106,9 @@ class TuningJob(BaseModel):
         accelerator_type: The kind of GPU that trials need, by Ray's name for it, as in `A100`.
         checkpoint_seconds: How often a trial saves what it would go on from if its process or
             node died, in seconds of training; a shorter trial begins again.
+        keep_models_mb: How much of the disk the models of all trials may take, in millions of
+            bytes; 0: only the best trial's is kept. Beyond it those go first that another model
+            beats in loss, NPMI and topic uniqueness; see `docs/objectives.md`.
         seed: Decides the proposals, and with a trial's number its own seed.
         storage: The folder that job folders are made in: a path, or a URI of an object store as in
             `s3://bucket/runs`; see `ntm_ray.tuning.storage.Place`.
@@ -122,6 +129,7 @@ class TuningJob(BaseModel):
     # After the space: what is searched gets no default here.
     hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     first_configurations: bool = True
+    objective: str = TOTAL_LOSS.name
     search: str | Chosen | HandedOver = "tpe"
     scheduler: str | Chosen | HandedOver = Field(default_factory=_suits_the_space)
     trials: int = Field(default=40, ge=1)
@@ -131,6 +139,7 @@ class TuningJob(BaseModel):
     gpus_per_trial: float | Literal["auto"] = "auto"
     accelerator_type: str | None = None
     checkpoint_seconds: float = Field(default=30, ge=0)
+    keep_models_mb: float = Field(default=1024, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
     storage: Path | str = Path("runs")
     name: str | None = None
@@ -199,6 +208,11 @@ class TuningJob(BaseModel):
     @field_serializer("search", "scheduler")
     def _as_said(self, choice: str | Chosen | HandedOver) -> str | dict[str, Any]:
         return choice if isinstance(choice, str) else choice.to_yaml_dict()
+
+    @field_validator("objective", mode="after")
+    @classmethod
+    def _objective_is_known(cls, objective: str) -> str:
+        return objective_named(objective).name
 
     @field_validator("name", mode="after")
     @classmethod

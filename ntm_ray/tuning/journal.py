@@ -137,3 +137,16 @@ def replay(events: Iterable[Event], steps: Mapping[str, Callable[[Event], object
                     f"{event.get('trial')!r}, does not belong to this job; put job.yaml back "
                     "as it was"
                 ) from None
+
+
+def report_event(
+    trial: str,
+    rows: list[dict[str, Any]],
+    stop_reason: str | None,
+    saved_epoch: int | None,
+    **more: Any,
+) -> Event:
+    """What the journal says of a report; of what there is besides, that which is not None."""
+    event: Event = {"event": "report", "trial": trial, "epochs": rows}
+    event |= {"stop_reason": stop_reason, "saved_epoch": saved_epoch}
+    return event | {name: value for name, value in more.items() if value is not None}

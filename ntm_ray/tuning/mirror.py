@@ -28,12 +28,13 @@ class _ToDo:
     Attributes:
         files: Names of files of the working copy that have changed.
         best: Where the model of the best trial is, if that has changed.
-        to_drop: For each kind and trial, what says whether that of an epoch is to go.
+        to_drop: For each place of models or states, and trial, what says whether that of an epoch
+            is to go.
     """
 
     files: set[str] = field(default_factory=set)
     best: Place | None = None
-    to_drop: dict[tuple[str, str], list[Callable[[int], bool]]] = field(default_factory=dict)
+    to_drop: dict[tuple[Place, str], list[Callable[[int], bool]]] = field(default_factory=dict)
 
 
 class Mirror:
@@ -79,10 +80,10 @@ class Mirror:
         with self._lock:
             self._to_do.best = model
 
-    def drop(self, kind: str, trial: str, is_to_go: Callable[[int], bool]) -> None:
+    def drop(self, place: Place, trial: str, is_to_go: Callable[[int], bool]) -> None:
         """Take note that models or states of a trial are to be removed, by their epochs."""
         with self._lock:
-            self._to_do.to_drop.setdefault((kind, trial), []).append(is_to_go)
+            self._to_do.to_drop.setdefault((place, trial), []).append(is_to_go)
 
     def bring(self) -> None:
         """Do now what is to do.
@@ -148,11 +149,10 @@ class Mirror:
         for name in [*(n for n in names if n != _LAST_OF_A_MODEL), _LAST_OF_A_MODEL]:
             self._put(f"best/{name}")
 
-    def _remove(self, to_drop: dict[tuple[str, str], list[Callable[[int], bool]]]) -> None:
-        for kind in sorted({kind for kind, _ in to_drop}):
-            there = self._home / "ray" / kind
+    def _remove(self, to_drop: dict[tuple[Place, str], list[Callable[[int], bool]]]) -> None:
+        for there in {place for place, _ in to_drop}:
             for folder in there.folders():
                 trial, _, epoch = folder.partition("/")
-                wishes = to_drop.get((kind, trial), ())
+                wishes = to_drop.get((there, trial), ())
                 if epoch.isdigit() and any(is_to_go(int(epoch)) for is_to_go in wishes):
                     (there / folder).delete_folder()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ntm_ray.tuning.trial_record import OUTCOMES, Status
+from ntm_ray.model.objectives import TOTAL_LOSS, Objective
+from ntm_ray.tuning.trial_record import OBJECTIVE, OUTCOMES, Status
 
 if TYPE_CHECKING:
     from ntm_ray.corpus import Corpus
@@ -26,6 +27,7 @@ class Progress:
         epochs_saved: Epochs that the trials which have ended did not train of their budget.
         best_trial: Name, `best_loss` (nats a word) and `best_configuration` of the best so far.
         note: What there is to say besides, as that trials wait for a node.
+        objective: What trials are compared by; `best_value`: that of the best so far.
         seconds: Since this session began; `seconds_left`: an estimate, once a trial has ended.
     """
 
@@ -41,6 +43,8 @@ class Progress:
     seconds_left: float | None
     paused: int = 0
     note: str | None = None
+    objective: Objective = TOTAL_LOSS
+    best_value: float | None = None
 
     @property
     def ended(self) -> int:
@@ -65,7 +69,9 @@ class Progress:
             epochs_spent=engine.epochs_spent,
             epochs_saved=engine.epochs_saved,
             best_trial=best.name if best else None,
-            best_loss=best.saved_loss if best else None,
+            best_loss=best.saved[OBJECTIVE] if best and best.saved else None,
+            objective=engine.objective,
+            best_value=engine.objective.of_score(best.saved_score) if best else None,
             best_configuration=best.saved_configuration if best else None,
             seconds=seconds,
             seconds_left=seconds / here * left if here else None,

@@ -74,6 +74,7 @@ def run_trials(
         checkpoint_seconds=job.checkpoint_seconds,
         models=folder.models,
         states=folder.states,
+        objective=job.objective,
     )
     assigner = Assigner(session, corpus, setting, interrupted)
     resources = _resources(job, is_cluster=is_cluster)

@@ -20,7 +20,7 @@ from ntm_ray.tuning.segments import Segments
 from ntm_ray.tuning.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -139,8 +139,8 @@ class RemoteJobFolder(JobFolder):
 
     @property
     def models(self) -> Place:
-        """Where trials put their best models until it is known who wins."""
-        return self.home / "ray" / "models"
+        """The best models of trials, each as `<trial>/<epoch>.tar`."""
+        return self.home / "models"
 
     @property
     def states(self) -> Place:
@@ -184,24 +184,28 @@ class RemoteJobFolder(JobFolder):
 
     def drop_model(self, trial: str, but: int | None = None) -> None:
         """Remove models of a trial, at the next occasion."""
-        self.mirror.drop("models", trial, lambda epoch: but is None or epoch < but)
+        self.mirror.drop(self.models, trial, lambda epoch: but is None or epoch < but)
 
     def drop_states(self, trial: str, but: int | None = None, *, up_to: int | None = None) -> None:
         """Remove states of a trial, at the next occasion."""
         self.mirror.drop(
-            "states",
+            self.states,
             trial,
             lambda epoch: epoch != but and (up_to is None or epoch <= up_to),
         )
 
     def drop_state(self, trial: str, epoch: int) -> None:
         """Remove the state of one epoch of a trial, at the next occasion."""
-        self.mirror.drop("states", trial, lambda one: one == epoch)
+        self.mirror.drop(self.states, trial, lambda one: one == epoch)
 
-    def drop_all_trials(self) -> None:
-        """Remove models and states of single trials: the job is done."""
+    def tidy(self, kept: Iterable[tuple[str, int]]) -> None:
+        """Remove states, and models but those of these trials and epochs: the job is done."""
         self.mirror.bring()
         (self.home / "ray").delete()
+        there = {f"{trial}/{epoch}" for trial, epoch in kept}
+        for folder in self.models.folders():
+            if folder not in there:
+                (self.models / folder).delete_folder()
         (self.path / _DONE).touch()
 
 

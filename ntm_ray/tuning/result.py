@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ntm_ray.model.measures import MEASURES
+from ntm_ray.tuning.found_models import BestTrial, FoundModel, FoundModels
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
 from ntm_ray.tuning.topic_numbers import TopicNumbers, TopicTrial, topic_numbers
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OUTCOMES, Status
@@ -16,45 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ntm_ray.model import NTM
+    from ntm_ray.model.objectives import Objective
     from ntm_ray.tuning.engine import Engine
     from ntm_ray.tuning.job import TuningJob
     from ntm_ray.tuning.storage import Place
-
-
-@dataclass(frozen=True)
-class BestTrial:
-    """The trial whose best epoch has the least `validation:total_loss` of the search.
-
-    Attributes:
-        trial: Its name.
-        hyperparameters: All 15, as JSON values.
-        epoch: Its best epoch, from 1.
-        metrics: `validation:total_loss`, `validation:recons_loss` and `validation:kld` at that
-            epoch, nats a word; `kl_per_document`, nats; `topic_uniqueness` of the top 10 words.
-        place: Where its model is: `best/` of the job folder.
-    """
-
-    trial: str
-    hyperparameters: dict[str, Any]
-    epoch: int
-    metrics: dict[str, float]
-    place: Place
-
-    @property
-    def folder(self) -> Path:
-        """Its model folder.
-
-        Raises:
-            StorageError: It lies in an object store; see `place`.
-        """
-        return self.place.path
-
-    def model(self, device: str = "cpu") -> NTM:
-        """Load the model as it was at its best epoch."""
-        from ntm_ray.model import NTM
-
-        with self.place.brought_here() as folder:
-            return NTM.load(folder, device=device)
 
 
 @dataclass(frozen=True)
@@ -62,7 +29,7 @@ class TuningResult:
     """What a tuning job found, read from its engine and its folder.
 
     Attributes:
-        best: The best trial.
+        best: The best trial by the job's objective.
         baselines: `unigram` and `defaults`, `validation:total_loss` in nats a word on the same
             documents: the unigram model of the training documents, and SageMaker's default
             configuration (with the job's fixed hyperparameters) trained the same way. `defaults`
@@ -100,7 +67,7 @@ class TuningResult:
         assert best.saved is not None
         defaults = engine.trials.get(DEFAULTS_TRIAL)
         losses = {f"validation:{loss}": best.saved[f"validation:{loss}"] for loss in LOSSES}
-        topics = {name: model.metrics[name] for name in ("kl_per_document", "topic_uniqueness")}
+        topics = {name: model.metrics[name] for name in MEASURES}
         return cls(
             best=BestTrial(
                 trial=best.name,
@@ -137,6 +104,52 @@ class TuningResult:
     def job(self) -> TuningJob:
         """The job that was carried out."""
         return self._engine.job
+
+    @property
+    def objective(self) -> Objective:
+        """What was searched for."""
+        return self._engine.objective
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The objective of the best trial, as `best`, and of the yardstick `defaults`.
+
+        That is None if its trial did not come to an end.
+        """
+        best, defaults = self._engine.best, self._engine.trials.get(DEFAULTS_TRIAL)
+        ended = defaults is not None and defaults.status is Status.FINISHED
+        return {
+            "best": self.objective.of_score(best.saved_score) if best else None,
+            "defaults": self.objective.of_score(defaults.best_score)
+            if defaults and ended
+            else None,
+        }
+
+    @property
+    def models(self) -> FoundModels:
+        """The best models of all trials."""
+        best = self._engine.best
+        assert best is not None
+        job = self.job
+        return FoundModels.of(
+            self._engine.searched, job.hyperparameters, self.place, best, job.keep_models_mb
+        )
+
+    @property
+    def front(self) -> list[FoundModel]:
+        """The models that no other beats in loss, NPMI and TU at once, in order of loss."""
+        return self.models.front
+
+    def best_by(self, by: str) -> BestTrial:
+        """Hand over the best model by another objective than the job's, as in `npmi`.
+
+        Args:
+            by: An objective, `topic_uniqueness` or `topic_diversity`.
+
+        Raises:
+            JobError: If there is no such name, or the model is not kept; says what is.
+        """
+        return self.models.best_by(by)
 
     @property
     def faults(self) -> dict[str, int]:
@@ -176,9 +189,15 @@ class TuningResult:
                 "hyperparameters": best.hyperparameters,
                 "epoch": best.epoch,
                 **losses,
-                "kl_per_document": best.metrics["kl_per_document"],
-                "topic_uniqueness": best.metrics["topic_uniqueness"],
+                **{name: best.metrics[name] for name in MEASURES},
             },
+            "objective": {
+                "name": self.objective.name,
+                "direction": self.objective.direction,
+                "value": self.values["best"],
+                "defaults": self.values["defaults"],
+            },
+            "front": [model.to_json_dict() for model in self.front],
             "baselines": self.baselines,
             "trials": {str(outcome): number for outcome, number in self.outcomes.items()},
             "epochs_spent": self.epochs_spent,

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from ntm_ray.tuning.assignment import REPORT_SECONDS, Assignment, Report
+from ntm_ray.tuning.kept_models import MEGABYTE, to_drop
 from ntm_ray.tuning.progress import Observer, Progress
 from ntm_ray.tuning.schedulers import Decision
 from ntm_ray.tuning.tables import epochs_table, trials_table
-from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OBJECTIVE, Status, Trial
+from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, Status, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class Session:
         self._feature_dim = feature_dim
         self._observer = observer
         self._sync = sync
+        self._budget = int(engine.job.keep_models_mb * MEGABYTE)
         self._begun = time.monotonic()
         self._ended_before = engine.ended
         self._next_tables = 0.0
@@ -75,8 +77,10 @@ class Session:
         trial, best = self.engine.trials[name], self.engine.best
         if trial.name == DEFAULTS_TRIAL:
             save_below = -math.inf  # a yardstick's model is not looked at
+        elif self._budget:
+            save_below = math.inf
         else:
-            save_below = best.saved_loss if best is not None else math.inf
+            save_below = best.saved_score if best is not None else math.inf
         return Assignment(
             trial=name,
             hyperparameters=self.engine.hyperparameters(trial),
@@ -89,7 +93,7 @@ class Session:
 
     def report(self, report: Report) -> Decision:
         """Take in what a trial reports; says whether it goes on."""
-        before, checkpoint = self.engine.best, self.engine.trials[report.trial].checkpoint
+        checkpoint = self.engine.trials[report.trial].checkpoint
         self._keep_best(report)
         decision = self.engine.report(
             report.trial,
@@ -99,12 +103,13 @@ class Session:
             state_epoch=report.state_epoch,
             measures=report.measures,
             measured_epoch=report.measured_epoch,
+            saved_bytes=report.saved_bytes,
         )
         if decision is not Decision.CONTINUE:
             # Before the slot gets more work, so that no trial that has ended is ever lost.
             self._sync()
         trial = self.engine.trials[report.trial]
-        self._drop_models(trial, before)
+        self._drop_models(trial)
         self._drop_states(trial, checkpoint)
         if decision is Decision.STOP and time.monotonic() > self._next_tables:
             self.write_tables()
@@ -117,7 +122,7 @@ class Session:
         checkpoint = trial.checkpoint
         self.engine.fail(name, error)
         self._sync()
-        self._drop_models(trial, self.engine.best)
+        self._drop_models(trial)
         self._drop_states(trial, checkpoint)
         self.tell_observer()
 
@@ -166,21 +171,28 @@ class Session:
             return
         rows = {row["epoch"]: row for row in trial.curve + report.rows}
         best = self.engine.best
-        if best is None or rows[report.saved_epoch][OBJECTIVE] < best.saved_loss:
+        if best is None or trial.score(rows[report.saved_epoch]) < best.saved_score:
             self._folder.keep_as_best(report.trial, report.saved_epoch)
 
-    def _drop_models(self, trial: Trial, before: Trial | None) -> None:
-        # The best trial's own copy stays: best/ can be made again of it after a kill. So do the
-        # later ones of a trial that runs: it may have saved one that it has not reported yet.
-        for one in (trial, before):
-            if one is None:
-                continue
-            if one is self.engine.best or one.status is Status.RUNNING:
-                if one.saved is not None:
-                    self._folder.drop_model(one.name, but=one.saved["epoch"])
-            else:
-                # A paused one may go on, and save another, before this is done.
-                self._folder.drop_model(one.name, but=None if one.ended else one.epochs + 1)
+    def _drop_models(self, trial: Trial) -> None:
+        """Remove a trial's earlier models, and those that the budget has no room for.
+
+        The best trial's own copy stays: best/ can be made again of it after a kill. So do the
+        later ones of a trial that runs: it may have saved one that it has not reported yet.
+        """
+        models, going = self.engine.models, []
+        if models.bytes > self._budget:
+            going = to_drop(models.trials, self.engine.best, self._budget)
+        if going:
+            # What the journal says is gone may be there for a while; never the other way round.
+            self.engine.drop_models(going)
+        for one in going:
+            # A paused one may go on, and save another, before this is done.
+            self._folder.drop_model(one.name, but=None if one.ended else one.epochs + 1)
+        if trial.is_kept and trial.saved is not None:
+            self._folder.drop_model(trial.name, but=trial.saved["epoch"])
+        elif trial.ended and all(trial is not one for one in going):
+            self._folder.drop_model(trial.name)
 
     def _drop_states(self, trial: Trial, checkpoint: int | None) -> None:
         """Remove the states of a trial that it cannot go on from any more.

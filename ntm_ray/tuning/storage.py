@@ -195,6 +195,8 @@ class Place:
     def brought_here(self) -> Iterator[Path]:
         """Give a local folder with the files of this one; it may be gone after the block.
 
+        What `put_folder` has put here is found as well.
+
         Raises:
             OSError: They cannot be read.
         """
@@ -202,9 +204,12 @@ class Place:
             yield self.location
             return
         with tempfile.TemporaryDirectory() as here:
-            for name in self.names():
+            names = self.names()
+            for name in names:
                 Path(here, name).write_bytes(self.read_bytes(name))
-            yield Path(here)
+            if not names:
+                self.get_folder(Path(here, "whole"))
+            yield Path(here) if names else Path(here, "whole")
 
     # Folders as a whole
 

@@ -41,6 +41,7 @@ TRIALS_SCHEMA = pa.schema(
         ("started", pa.timestamp("ms", tz="UTC")),
         ("seconds", pa.float64()),
     ]
+    + [("model_epoch", pa.int64()), (f"model_{OBJECTIVE}", pa.float64())]
     + [(name, pa.int64() if name in _WHOLE else pa.float64()) for name in MEASURES]
 )
 EPOCHS_SCHEMA = pa.schema(
@@ -48,6 +49,8 @@ EPOCHS_SCHEMA = pa.schema(
     + [(f"{part}:{loss}", pa.float64()) for part in ("train", "validation") for loss in LOSSES]
     + [("seconds", pa.float64()), ("documents_per_second", pa.float64())]
 )
+# What is looked at after every epoch, where the objective is made of it.
+TOPIC_COLUMNS = ("objective", "npmi", "topic_uniqueness", "topic_diversity")
 
 
 def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: int) -> pa.Table:
@@ -59,8 +62,10 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
         feature_dim: The number of words in the vocabulary.
 
     A hyperparameter of our own, which SageMaker NTM has not, is a column where a trial sets it.
+    `best_objective` and `last_objective` are columns where the objective is not the loss.
     """
     rows, ours = [], dict[str, Any]()
+    has_topics = False
     for trial in trials:
         hyperparameters = Hyperparameters.parse(
             {"feature_dim": feature_dim} | fixed | trial.configuration
@@ -82,27 +87,47 @@ def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: in
                 "started": round(trial.started * 1000),
                 "seconds": trial.seconds,
             }
-            | dict.fromkeys(MEASURES)
-            | (trial.measures or {})
+            | _of_the_model(trial)
         )
+        if trial.objective.uses_topics:
+            has_topics = True
+            rows[-1] |= {
+                "best_objective": trial.objective.of_score(trial.best_score),
+                "last_objective": trial.curve[-1]["objective"] if trial.curve else None,
+            }
     schema = TRIALS_SCHEMA
+    if has_topics:
+        for name in ("best_objective", "last_objective"):
+            schema = schema.append(pa.field(name, pa.float64()))
     for name in sorted(ours):
         kind = pa.string() if isinstance(ours[name], str) else pa.float64()
         schema = schema.append(pa.field(name, kind))
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def _of_the_model(trial: Trial) -> dict[str, Any]:
+    """What is known of the model of a trial's best epoch."""
+    row = trial.measured or {}
+    return (
+        dict.fromkeys(MEASURES)
+        | {"model_epoch": row.get("epoch"), f"model_{OBJECTIVE}": row.get(OBJECTIVE)}
+        | (trial.measures or {})
+    )
+
+
 def epochs_table(trials: Iterable[Trial]) -> pa.Table:
     """Return one row a trial and epoch: losses in nats a word, seconds, documents a second."""
     trials = list(trials)
+    schema = EPOCHS_SCHEMA
+    if any(trial.objective.uses_topics for trial in trials):
+        for name in TOPIC_COLUMNS:
+            schema = schema.append(pa.field(name, pa.float64()))
     # By column: a job of thousands of trials has no use for a second copy of its rows.
     columns: list[list[Any]] = [[trial.name for trial in trials for _ in trial.curve]]
     columns += [
-        [row.get(name) for trial in trials for row in trial.curve]
-        for name in EPOCHS_SCHEMA.names[1:]
+        [row.get(name) for trial in trials for row in trial.curve] for name in schema.names[1:]
     ]
     arrays = [
-        pa.array(values, type=kind)
-        for values, kind in zip(columns, EPOCHS_SCHEMA.types, strict=True)
+        pa.array(values, type=kind) for values, kind in zip(columns, schema.types, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=EPOCHS_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -15,6 +15,7 @@ from ntm_ray.model import NTM, EpochRecord, Hyperparameters, Training
 from ntm_ray.model.judge import Judge
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.memory import CUDA_PROCESS
+from ntm_ray.model.objectives import objective_named
 from ntm_ray.tuning.assignment import Assignment, Report, TrialSetting
 from ntm_ray.tuning.saved_state import load_state, save_state
 
@@ -55,6 +56,7 @@ class RunningTrial:
         self._state_epoch: int | None = None
         self._saved_state = time.monotonic()
         self._saved_epoch: int | None = None
+        self._saved_bytes: int | None = None
         self._judge = judge or Judge(corpus)
         self._measured_epoch: int | None = None
         hyperparameters = Hyperparameters.parse(
@@ -66,6 +68,8 @@ class RunningTrial:
             seed=assignment.seed,
             device=device,
             precision=setting.precision,
+            objective=objective_named(setting.objective),
+            judge=self._judge,
         )
         # A CPU's processes share their memory with much else, so theirs cannot be told.
         self._measures_memory = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -105,6 +109,7 @@ class RunningTrial:
             memory,
             measures,
             None if measures is None else self._measured_epoch,
+            self._saved_bytes,
         )
 
     def _is_checkpoint_due(self) -> bool:
@@ -117,13 +122,15 @@ class RunningTrial:
             return None
         model = NTM.from_training(self._training, judge=self._judge)
         self._measured_epoch = best.epoch
-        if best.loss < self._save_below:
+        score = self._training.score(best)
+        if score < self._save_below:
             # A new place for each: who reads one is never overtaken by the next.
             place = self._setting.models / self.name / str(best.epoch)
             with place.new_folder() as folder:
                 model.save(folder)
+                self._saved_bytes = sum(file.stat().st_size for file in folder.iterdir())
             self._saved_epoch = best.epoch
-            self._save_below = best.loss
+            self._save_below = score
         found = {name: model.metrics[name] for name in MEASURES}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 

@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ntm_ray.model.objectives import TOTAL_LOSS, Objective
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ntm_ray.tuning.journal import Event
     from ntm_ray.tuning.space import Configuration
 
 OBJECTIVE = "validation:total_loss"
 # SageMaker's default configuration, trained the same way, as a yardstick: no part of the search.
 DEFAULTS_TRIAL = "defaults"
+
+# What the yardstick trial has of the job: how much is to be learnt, and how long.
+_SHARED_WITH_DEFAULTS = ("num_topics", "epochs", "num_patience_epochs")
 
 EpochRow = dict[str, Any]
 
@@ -47,12 +54,15 @@ class Trial:
         saved: The row of the curve whose model is saved: its best so far, as of the last rung.
         saved_configuration: What that model was trained with: a trial that has taken over from
             another since has another curve and configuration now.
+        saved_bytes: How large that model is.
+        is_kept: Whether it is on disk still; see `ntm_ray.tuning.kept_models`.
         measures: `MEASURES` of the model of its best epoch, as of the last rung; one that was not
             finite is not there. None: no epoch has come to a model yet.
         measured: The row of the curve that they are of.
         seconds: How long it trained and was validated.
         error: Why it failed, in one line.
         legs: How often it has gone on after a pause.
+        objective: What its epochs are compared by.
         checkpoint: The epoch of the newest state that its present leg has saved, which it would go
             on from if its process died; None: it would begin the leg again.
         goes_on_from: The trial (itself, or one that it takes over) and the epoch of the saved
@@ -67,6 +77,8 @@ class Trial:
     curve: list[EpochRow] = field(default_factory=list)
     saved: EpochRow | None = None
     saved_configuration: Configuration | None = None
+    saved_bytes: int = 0
+    is_kept: bool = False
     measures: dict[str, float] | None = None
     measured: EpochRow | None = None
     seconds: float = 0.0
@@ -74,6 +86,13 @@ class Trial:
     legs: int = 0
     goes_on_from: tuple[str, int] | None = None
     checkpoint: int | None = None
+    objective: Objective = TOTAL_LOSS
+
+    def hyperparameters(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """What it trains with, but for `feature_dim`; of what a job has fixed, or little of it."""
+        if self.name == DEFAULTS_TRIAL:
+            fixed = {name: fixed[name] for name in _SHARED_WITH_DEFAULTS if name in fixed}
+        return {**fixed, **self.configuration}
 
     def take_in(self, event: Event) -> None:
         """Enter what a report of the journal says of it."""
@@ -83,17 +102,23 @@ class Trial:
         # A restarted trial begins again with worse models than it had before.
         if event["saved_epoch"] is not None:
             saved = self.curve[event["saved_epoch"] - 1]
-            if saved[OBJECTIVE] < self.saved_loss:
+            if self.score(saved) < self.saved_score:
                 self.saved, self.saved_configuration = saved, self.configuration
+                self.saved_bytes, self.is_kept = event.get("saved_bytes", 0), True
         if event.get("measures") is not None:
             measured = self.curve[event["measured_epoch"] - 1]
-            if self.measured is None or measured[OBJECTIVE] <= self.measured[OBJECTIVE]:
+            if self.measured is None or self.score(measured) <= self.score(self.measured):
                 self.measured, self.measures = measured, event["measures"]
 
     @property
     def ended(self) -> bool:
         """Whether it trains no further."""
         return self.status not in (Status.RUNNING, Status.PAUSED)
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of the disk its model takes."""
+        return self.saved_bytes if self.is_kept else 0
 
     @property
     def epochs(self) -> int:
@@ -112,11 +137,29 @@ class Trial:
         That of its saved model is among them, also where another trial's curve has taken its
         place.
         """
-        losses = (row[OBJECTIVE] for row in self.curve)
-        found = min((loss for loss in losses if loss is not None), default=math.inf)
-        return min(found, self.saved_loss)
+        rows = self.curve if self.saved is None else [*self.curve, self.saved]
+        losses = (row[OBJECTIVE] for row in rows)
+        return min((loss for loss in losses if loss is not None), default=math.inf)
+
+    def score(self, row: EpochRow) -> float:
+        """What an epoch of it is compared by, less is better: the loss, unless told otherwise.
+
+        Infinite for one that has diverged.
+        """
+        return self.objective.score(objective_value(row, self.objective))
 
     @property
-    def saved_loss(self) -> float:
-        """The `validation:total_loss` of its saved model, nats a word; infinite if none."""
-        return self.saved[OBJECTIVE] if self.saved else math.inf
+    def best_score(self) -> float:
+        """The least score of its epochs and its saved model; infinite if none."""
+        return min(min(map(self.score, self.curve), default=math.inf), self.saved_score)
+
+    @property
+    def saved_score(self) -> float:
+        """The score of its saved model; infinite if none."""
+        return self.score(self.saved) if self.saved else math.inf
+
+
+def objective_value(row: EpochRow, objective: Objective) -> float | None:
+    """The value of a job's objective at an epoch; None if that has diverged."""
+    value: float | None = row["objective"] if objective.uses_topics else row[OBJECTIVE]
+    return value

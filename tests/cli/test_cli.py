@@ -113,6 +113,7 @@ def test_topics_are_words_to_read_without_json(model_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
+        ("objectives", ["validation:total_loss", "npmi", "topic_quality", "balanced"]),
         ("search", ["random", "tpe"]),
         ("schedulers", ["asha", "none"]),
         ("spaces", ["sagemaker", "focused"]),
@@ -127,7 +128,14 @@ def test_list_names_what_there_is(kind: str, names: list[str]) -> None:
 
 def test_list_alone_names_everything() -> None:
     printed = ntm_ray("list").stdout
-    for title in ("search:", "schedulers:", "spaces:", "corpora:", "hyperparameters:"):
+    for title in (
+        "objectives:",
+        "search:",
+        "schedulers:",
+        "spaces:",
+        "corpora:",
+        "hyperparameters:",
+    ):
         assert title in printed.splitlines()
 
 
@@ -142,6 +150,8 @@ def test_list_alone_names_everything() -> None:
         (("tune", "--space", "sagemakr"), "did you mean 'sagemaker'?"),
         (("tune", "--search", "tpx"), "did you mean 'tpe'?"),
         (("tune", "--scheduler", "ash"), "did you mean 'asha'?"),
+        (("tune", "--objective", "nmpi"), "did you mean 'npmi'?"),
+        (("tune", "--keep-models-mb", "-1"), "keep_models_mb = -1.0"),
         (("tune", "--trials", "0"), "trials = 0"),
         (("tune", "--no-first-configurations", "--trials", "0"), "trials = 0"),
         (("tune", "--name", "a/b"), "name = 'a/b'"),

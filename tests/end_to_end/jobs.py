@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ntm_ray.model import Hyperparameters, Training
+from ntm_ray.model import NTM, Hyperparameters, Training
+from ntm_ray.model.measures import MEASURES
 from ntm_ray.tuning import OBJECTIVE, SearchSpace, TuningJob
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.trial import epoch_row
@@ -62,13 +63,16 @@ def curve_alone(
     job: TuningJob, corpus: Corpus, configuration: dict[str, Any], seed: int
 ) -> list[dict[str, Any]]:
     """What a trial's configuration comes to when nothing but it is trained, without Ray."""
+    return [epoch_row(record) for record in trained(job, corpus, configuration, seed).history]
+
+
+def trained(job: TuningJob, corpus: Corpus, configuration: dict[str, Any], seed: int) -> Training:
     torch.set_num_threads(job.threads)
     settings = {"feature_dim": corpus.feature_dim} | job.hyperparameters | configuration
     training = Training(Hyperparameters.parse(settings), corpus, seed=seed, device="cpu")
-    curve = []
     while not training.finished:
-        curve.append(epoch_row(training.train_epoch()))
-    return curve
+        training.train_epoch()
+    return training
 
 
 def exactly(curve: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -156,9 +160,15 @@ def uncut(job: TuningJob, corpus: Corpus) -> Engine:
     """The job carried out by one slot and without Ray."""
     engine = Engine(job, list[Any]().append)
     while trial := engine.next_trial():
-        curve = curve_alone(job, corpus, trial.configuration, trial.seed)
+        training = trained(job, corpus, trial.configuration, trial.seed)
+        curve = [epoch_row(record) for record in training.history]
         reason = "epochs" if len(curve) == job.epochs else "early_stopping"
         if curve[-1][OBJECTIVE] is None:
             reason = "diverged"
-        engine.report(trial.name, curve, stop_reason=reason)
+        measured: dict[str, Any] = {}
+        if training.best is not None:
+            metrics = NTM.from_training(training).metrics
+            measured["measures"] = {name: metrics[name] for name in MEASURES}
+            measured["measured_epoch"] = training.best.epoch
+        engine.report(trial.name, curve, stop_reason=reason, **measured)
     return engine

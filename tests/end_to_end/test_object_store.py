@@ -16,7 +16,8 @@ import pytest
 from ntm_ray.corpus import Corpus
 from ntm_ray.errors import JobError, StorageError
 from ntm_ray.model import NTM
-from ntm_ray.tuning import TuningJob
+from ntm_ray.model.objectives import CHOICES
+from ntm_ray.tuning import FoundModels, TuningJob
 from ntm_ray.tuning.folder import JobFolder
 from ntm_ray.tuning.progress import Nobody
 from tests.end_to_end.jobs import REPOSITORY, SPACE, WALL_CLOCK, alive, descendants, rows, start
@@ -91,11 +92,17 @@ def test_a_job_in_an_object_store_has_the_tables_and_the_model_of_one_on_a_disk(
     kept = {key.removeprefix("runs/job/").split("/")[0] for key in s3.keys("runs/job/")} - {""}
     assert kept == {
         *("best", "corpus.json", "corpus.npz", "epochs.parquet", "job.yaml", "journal"),
-        *("ray", "result.json", "trials.parquet"),
+        *("models", "ray", "result.json", "trials.parquet"),
     }
     assert [key for key in s3.keys("runs/job/ray/") if not key.endswith("/")] == [
         "runs/job/ray/ray.log"
     ]
+    for name in CHOICES:
+        found = FoundModels.read(s3.uri("runs/job")).best_by(name)
+        wanted = here.best_by(name)
+        assert (found.trial, found.epoch) == (wanted.trial, wanted.epoch)
+        assert model_of(found.model()) == model_of(wanted.model())
+    assert there.front == here.front
     with pytest.raises(StorageError, match="lies in an object store"):
         _ = there.folder
     assert there.place.uri == s3.uri("runs/job")

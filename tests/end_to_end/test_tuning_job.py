@@ -88,6 +88,7 @@ def test_the_job_folder_holds_what_it_is_documented_to_hold(result: TuningResult
         "epochs.parquet",
         "job.yaml",
         "journal.jsonl",
+        "models",
         "ray",
         "result.json",
         "trials.parquet",
@@ -98,7 +99,8 @@ def test_the_job_folder_holds_what_it_is_documented_to_hold(result: TuningResult
         "model.safetensors",
         "vocabulary.txt",
     ]
-    assert not (result.folder / "ray" / "models").exists()
+    has_model = [row["trial"] for row in result.trials().to_pylist() if row["model_epoch"]]
+    assert sorted(path.name for path in (result.folder / "models").iterdir()) == has_model
 
 
 def test_nothing_outside_rays_own_folder_is_pickled(result: TuningResult) -> None:

@@ -7,7 +7,7 @@ import math
 
 from rich.console import Console
 
-from ntm_ray.report.plots import BEST_LOSS
+from ntm_ray.report.judged import BEST_LOSS
 from ntm_ray.report.topic_numbers import (
     TOPIC_NUMBERS_HEAD,
     print_topic_numbers,

@@ -130,7 +130,7 @@ def test_rows_that_arrive_in_batches_make_one_curve(engine: Engine) -> None:
     engine.report(name, rows_of(6.5, 6.6, first=4), saved_epoch=2)
     trial = engine.trials[name]
     assert trial.curve == rows_of(7.0, 6.8, 6.9, 6.5, 6.6)
-    assert (trial.epochs, trial.best_loss, trial.saved_loss, trial.seconds) == (5, 6.5, 6.8, 2.5)
+    assert (trial.epochs, trial.best_loss, trial.saved_score, trial.seconds) == (5, 6.5, 6.8, 2.5)
 
 
 def test_every_rung_is_decided_once_and_told_wherever_it_lies_in_a_batch(engine: Engine) -> None:
@@ -172,7 +172,7 @@ def test_a_restarted_best_trial_stays_the_best_with_the_model_it_had(engine: Eng
     engine.report(name, rows_of(6.9, 6.0, first=2), saved_epoch=3)
     engine.report(name, rows_of(7.0), saved_epoch=1)
     assert engine.best is engine.trials[name]
-    assert engine.best.saved_loss == 6.0
+    assert engine.best.saved_score == 6.0
     engine.report(other, rows_of(6.5), saved_epoch=1)
     assert engine.best is engine.trials[name]
 

@@ -239,4 +239,4 @@ def test_a_trial_that_takes_over_keeps_what_its_saved_model_was_trained_with() -
     assert best.configuration == MADE_OF_ANOTHER
     assert engine.best is best
     assert best.saved_configuration == drawn
-    assert best.saved_loss == best.best_loss == 5.0
+    assert best.saved_score == best.best_loss == 5.0

@@ -27,6 +27,16 @@ CORPUS = bars(documents=80)
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
+    return session_of(tmp_path)
+
+
+@pytest.fixture
+def thrifty(tmp_path: Path) -> Session:
+    """Keeps no model but the best."""
+    return session_of(tmp_path, keep_models_mb=0)
+
+
+def session_of(tmp_path: Path, **fields: Any) -> Session:
     job = TuningJob(
         corpus=CORPUS,
         hyperparameters={"num_topics": 3, "epochs": 2},
@@ -35,6 +45,7 @@ def session(tmp_path: Path) -> Session:
         trials=4,
         storage=tmp_path,
         name="job",
+        **fields,
     )
     folder = JobFolder.create(job, CORPUS)
     return Session(Engine(job, print), folder, CORPUS.feature_dim, Nobody(), lambda: None)
@@ -66,40 +77,38 @@ def test_best_is_always_the_model_of_the_least_loss_so_far(
     assert len(set(losses)) == 4
 
 
-def test_of_the_trials_own_models_only_the_best_one_stays(
-    session: Session, tmp_path: Path
-) -> None:
+def test_with_no_room_for_models_only_the_best_one_stays(thrifty: Session, tmp_path: Path) -> None:
     folder = JobFolder.open(tmp_path / "job")
     for _ in range(5):
-        carry_out(session, folder)
-    assert session.engine.best is not None
-    assert folder.models.names() == [session.engine.best.name]
+        carry_out(thrifty, folder)
+    assert thrifty.engine.best is not None
+    assert folder.models.names() == [thrifty.engine.best.name]
 
 
 def test_the_model_of_a_trial_that_runs_stays_when_another_becomes_the_best(
-    session: Session, tmp_path: Path
+    thrifty: Session, tmp_path: Path
 ) -> None:
     folder = JobFolder.open(tmp_path / "job")
-    carry_out(session, folder)  # the yardstick
+    carry_out(thrifty, folder)  # the yardstick
     setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", 30, folder.models, folder.states)
-    assignment = session.next_assignment()
+    assignment = thrifty.next_assignment()
     assert assignment is not None
     running = RunningTrial(assignment, CORPUS, setting, "cpu")
     first = running.train()
-    session.report(first)
+    thrifty.report(first)
     losses = [row[OBJECTIVE] for row in first.rows]
     # It saves a model that has not been reported when a better one of another trial is.
     last = running.train()
     row = first.rows[0] | {OBJECTIVE: min(losses) / 2}
-    other = session.next_assignment()
+    other = thrifty.next_assignment()
     assert other is not None
     model = folder.trial_model(assignment.trial, 1)
     folder.trial_model(other.trial, 1).put_folder(model.path)
-    session.report(Report(other.trial, [row], None, 1))
-    assert session.engine.best is session.engine.trials[other.trial]
+    thrifty.report(Report(other.trial, [row], None, 1))
+    assert thrifty.engine.best is thrifty.engine.trials[other.trial]
     kept = folder.models / assignment.trial
     assert kept.names()
-    session.report(last)
+    thrifty.report(last)
     assert not kept.names()
 
 

@@ -56,6 +56,8 @@ def test_the_columns_of_the_table_of_trials_stay() -> None:
         "seed": whole,
         "started": pa.timestamp("ms", tz="UTC"),
         "seconds": number,
+        "model_epoch": whole,
+        "model_validation:total_loss": number,
         "kl_per_document": number,
         "topic_uniqueness": number,
         "topic_diversity": number,
@@ -88,6 +90,7 @@ def test_the_columns_of_the_table_of_epochs_stay() -> None:
 def test_a_trial_is_a_row_with_all_its_hyperparameters_and_what_became_of_it() -> None:
     measures = {"kl_per_document": 2.5, "npmi": 0.25, "topic_diversity": 0.9, "live_topics": 6}
     trial = trial_of(7.0, 6.5, 6.6, status=Status.STOPPED_EARLY, measures=measures)
+    trial.measured = trial.curve[1]
     (row,) = trials_table([trial], FIXED | {"encoder_layers": "60,40"}, 25).to_pylist()
     started = row.pop("started")
     assert started.timestamp() == 1_700_000_000.123
@@ -113,6 +116,8 @@ def test_a_trial_is_a_row_with_all_its_hyperparameters_and_what_became_of_it() -
         "last_validation:total_loss": 6.6,
         "seed": 2**32 - 1,
         "seconds": 1.5,
+        "model_epoch": 2,
+        "model_validation:total_loss": 6.5,
         "kl_per_document": 2.5,
         "topic_uniqueness": None,
         "topic_diversity": 0.9,
