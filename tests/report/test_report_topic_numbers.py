@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ntm_ray.model import Hyperparameters
 from ntm_ray.report.judged import BEST_LOSS
 from ntm_ray.report.topic_numbers import (
     TOPIC_NUMBERS_HEAD,
@@ -14,7 +17,13 @@ from ntm_ray.report.topic_numbers import (
     topic_curve,
     topic_number_cells,
 )
+from ntm_ray.tuning import OBJECTIVE, TuningJob
+from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.topic_numbers import TopicNumbers, TopicTrial, topic_numbers
+from tests.report.test_report_html import figure, tuned, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NUMBERS = [2, 3, 5, 7, 9, 10, 11, 12, 14, 17, 20, 25, 32, 40, 50, 60]
 TRIALS = [
@@ -84,3 +93,33 @@ def test_the_plot_has_the_curve_its_band_and_the_trials_that_count() -> None:
         numbers.num_topics.low - 0.5,
         numbers.num_topics.high + 0.5,
     )
+
+
+def test_the_page_has_answer_plot_and_table_and_nothing_of_them_in_other_jobs(
+    tmp_path: Path,
+) -> None:
+    job = TuningJob(
+        corpus="synthetic", search_space="how_many", search="sobol",
+        hyperparameters={"epochs": 1}, trials=12,
+    )  # fmt: skip
+    engine = Engine(job, write=lambda event: None)  # noqa: ARG005
+    while trial := engine.next_trial():
+        topics = engine.hyperparameters(trial)["num_topics"]
+        loss = 5 + abs(math.log(topics / 11))
+        rows = [{"epoch": 1, OBJECTIVE: loss, "seconds": 0.5}]
+        engine.report(trial.name, rows, stop_reason="epochs", saved_epoch=1)
+    assert engine.best is not None
+    other = tuned(tmp_path / "job")
+    settings = {"feature_dim": 4, "epochs": 1} | engine.best.configuration
+    hyperparameters = Hyperparameters.parse(settings).to_json_dict()
+    best = replace(other.best, trial=engine.best.name, hyperparameters=hyperparameters)
+    result = replace(other, _engine=engine, best=best)
+    numbers = result.topic_numbers
+    assert numbers is not None
+    page = written(result)
+    assert f"<h2>How many topics?</h2><p>{numbers.answer}</p>" in page
+    traces, layout = figure(page, "topic-numbers")
+    assert len(traces) == 3
+    assert layout["xaxis"]["type"] == "log"
+    assert f"<td>{numbers.numbers[-1].label}</td>" in page
+    assert "How many topics?" not in written(other)
