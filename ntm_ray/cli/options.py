@@ -21,6 +21,15 @@ Source = Annotated[
 NumTopics = Annotated[
     int | None, typer.Option(help="Number of topics. Default: 20.", show_default=False)
 ]
+TopicRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|LOW:HIGH",
+        help="Number of topics, or as in 5:60 a range to find it in: by the space how_many "
+        "unless --space says another. Default: 20.",
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,6 +97,22 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             )
         fixed[name.strip()] = value.strip()
     return fixed
+
+
+def parse_topic_range(topics: object) -> tuple[int, int] | None:
+    """Read the two ends of `--num-topics 5:60`; None: it is no range.
+
+    Raises:
+        HyperparameterError: If an end is no whole number.
+    """
+    low, colon, high = str(topics).partition(":")
+    if not colon:
+        return None
+    if not (low.strip().isdecimal() and high.strip().isdecimal()):
+        raise HyperparameterError(
+            f"--num-topics {topics}: a whole number is wanted, or a range as in 5:60"
+        )
+    return int(low), int(high)
 
 
 def console_for(*, json: bool) -> Console:

@@ -15,15 +15,16 @@ from ntm_ray.cli.options import (
     Json,
     MaxDocumentFraction,
     MaxWords,
-    NumTopics,
     Precision,
     Seed,
     Settings,
     Source,
+    TopicRange,
     ValidationFraction,
     console_for,
     given,
     parse_settings,
+    parse_topic_range,
 )
 from ntm_ray.errors import JobError, StorageError
 
@@ -37,7 +38,7 @@ INTERRUPTED = 130
 
 def tune_command(
     source: Source = None,
-    num_topics: NumTopics = None,
+    num_topics: TopicRange = None,
     space: Annotated[
         str | None,
         typer.Option(
@@ -188,17 +189,26 @@ def make_job(
     fixed: dict[str, Any],
 ) -> TuningJob:
     """The job of a source or a job file, with what the options say in place of it."""
-    from ntm_ray.tuning import TuningJob
+    from ntm_ray.tuning import SearchSpace, TuningJob
 
-    if source is None or Path(source).suffix not in {".yaml", ".yml"}:
+    job = None
+    if source is not None and Path(source).suffix in {".yaml", ".yml"}:
+        job = TuningJob.read(source)
+    if (searched := parse_topic_range(fixed.get("num_topics"))) is not None:
+        fixed = {name: value for name, value in fixed.items() if name != "num_topics"}
+        named = fields.get("search_space") or (job.search_space if job else "how_many")
+        space = named if isinstance(named, SearchSpace) else SearchSpace.read(named)
+        fields = fields | {"search_space": space.with_topics(*searched)}
+    if job is None:
         return TuningJob(
             corpus=source or "docstrings", reading=reading, hyperparameters=fixed, **fields
         )
-    job = TuningJob.read(source)
     hyperparameters = dict(job.hyperparameters)
     if hyperparameters["num_patience_epochs"] > hyperparameters["epochs"]:
         del hyperparameters["num_patience_epochs"]  # off, whatever --epochs makes of `epochs`
     said = {name: getattr(job, name) for name in TuningJob.model_fields}
+    if searched is not None:
+        hyperparameters.pop("num_topics", None)
     said["hyperparameters"] = hyperparameters | fixed
     said["reading"] = job.reading.model_dump() | reading
     return TuningJob(**(said | fields))

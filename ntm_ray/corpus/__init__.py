@@ -3,7 +3,7 @@
 from ntm_ray.corpus.corpus import Corpus
 from ntm_ray.corpus.options import ReadOptions
 from ntm_ray.corpus.reading import CORPORA, FORMATS, Format, read_corpus
-from ntm_ray.corpus.synthetic import bars
+from ntm_ray.corpus.synthetic import bars, zipf_topics
 from ntm_ray.corpus.unigram import unigram_loss
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "bars",
     "read_corpus",
     "unigram_loss",
+    "zipf_topics",
 ]

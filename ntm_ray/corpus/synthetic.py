@@ -1,4 +1,4 @@
-"""Bars: a synthetic corpus whose topics are known and can be seen."""
+"""Synthetic corpora, whose topics are known: bars, and topics over a vocabulary like a text's."""
 
 from __future__ import annotations
 
@@ -46,4 +46,53 @@ def bars(
         seed=seed,
         name="synthetic",
         true_topics=topics,
+    )
+
+
+def zipf_topics(
+    topics: int = 10,
+    documents: int = 2000,
+    seed: int = 0,
+    words: int = 1000,
+    spread: float = 100.0,
+    mixing: float = 1.0,
+    words_per_document: tuple[int, int] = (60, 150),
+) -> Corpus:
+    """Documents drawn by latent Dirichlet allocation over words as frequent as those of a text.
+
+    Frequencies of words follow Zipf's law; each topic is drawn from a Dirichlet distribution
+    around them, so that topics share the frequent words, as those of texts do. Then as Blei, Ng
+    and Jordan, "Latent Dirichlet Allocation" (2003), section 3.
+
+    Args:
+        topics: How many there are.
+        documents: How many to draw; a tenth is split off for validation.
+        seed: same seed, same corpus.
+        words: Of the vocabulary, most frequent first: `w0`, `w1`, ...
+        spread: Sum of the concentrations of topics around the common frequencies; the larger, the
+            more alike topics are.
+        mixing: Sum of the concentrations of topic weights, however many topics there are: the
+            larger, the more topics a document mixes.
+        words_per_document: The fewest and the most tokens of a document, evenly drawn.
+
+    Returns:
+        A corpus with `true_topics` (topics, words).
+    """
+    random = np.random.default_rng(seed)
+    common = 1 / (np.arange(words) + 3.0)  # after Mandelbrot; without it the first word is a tenth
+    common /= common.sum()
+    # The least number keeps a word of a tiny share, which gamma rounds to 0, possible.
+    drawn = random.gamma(spread * common, size=(topics, words)) + 1e-12
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    weights = random.dirichlet(np.full(topics, mixing / topics), size=documents)
+    fewest, most = words_per_document
+    lengths = random.integers(fewest, most, size=documents, endpoint=True)
+    mixed = weights @ drawn
+    counts = random.multinomial(lengths, mixed / mixed.sum(axis=1, keepdims=True))
+    return Corpus.from_counts(
+        counts,
+        [f"w{number}" for number in range(words)],
+        seed=seed,
+        name=f"zipf-{topics}-topics",
+        true_topics=drawn,
     )

@@ -21,6 +21,7 @@ from ntm_ray.report.plots import (
     plot_div,
     status_words,
 )
+from ntm_ray.report.topic_numbers import TOPIC_NUMBERS_HEAD, topic_curve, topic_number_cells
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
 
@@ -84,6 +85,7 @@ def _page(
         job=escape(_job_line(result, job)),
         warnings="".join(f'<p class="warning">{escape(warning)}</p>' for warning in warnings),
         headline=_headline(result, judged),
+        topic_numbers=_topic_numbers(result, trials),
         judged=escape(_judged_line(judged)),
         column=escape(judged.objective.name),
         what=escape(judged.name),
@@ -160,6 +162,14 @@ def _card(label: str, figure: str, note: str, kind: str = "") -> str:
         f'<div class="card {kind}"><span>{escape(label)}</span><strong>{escape(figure)}</strong>'
         f"<span>{escape(note)}</span></div>"
     )
+
+
+def _topic_numbers(result: TuningResult, trials: list[Row]) -> str:
+    if (numbers := result.topic_numbers) is None:
+        return ""
+    plot = plot_div(topic_curve(numbers, trials), "topic-numbers") if numbers.curve else ""
+    table = _table(TOPIC_NUMBERS_HEAD, (topic_number_cells(row) for row in numbers.numbers))
+    return f"<h2>How many topics?</h2><p>{escape(numbers.answer)}</p>{plot}{table}"
 
 
 def _trials_table(
@@ -270,6 +280,7 @@ tr.best td { color: var(--best); font-weight: 600; }
 $warnings
 <h2>$judged</h2>
 <div class="cards">$headline</div>
+$topic_numbers
 <h2>Learning curves</h2>
 <p class="soft">$column of every trial. What lies far beyond the baselines is cut off;
 &ldquo;Autoscale&rdquo; beside the plot shows all.</p>

@@ -190,7 +190,7 @@ def front_plot(models: Sequence[FoundModel], front: Sequence[FoundModel], best: 
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
-    _dress(figure, "validation:total_loss, nats a word", height=380)
+    dress(figure, "validation:total_loss, nats a word", height=380)
     low, high = min(loss), sorted(loss)[int(0.9 * (len(loss) - 1))]
     room = 0.05 * max(high - low, 0.01)
     # One that diverged late would squash the others.
@@ -239,12 +239,13 @@ def is_active(parameters: list[Parameter], row: Row) -> bool:
 
 def _figure(x: str, judged: Judged, height: int) -> go.Figure:
     figure = go.Figure()
-    _dress(figure, x, height)
+    dress(figure, x, height)
     figure.update_yaxes(title=judged.axis, range=judged.range, gridcolor=_FAINT, zeroline=False)
     return figure
 
 
-def _dress(figure: go.Figure, x: str, height: int) -> None:
+def dress(figure: go.Figure, x: str, height: int) -> None:
+    """Give a figure the look of the page; `x` is the title of that axis."""
     figure.update_layout(
         template="none",
         height=height,

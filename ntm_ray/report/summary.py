@@ -14,6 +14,7 @@ from rich.text import Text
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.report.diagnosis import print_diagnosis
 from ntm_ray.report.front import print_front
+from ntm_ray.report.topic_numbers import print_topic_numbers
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ntm_ray.model.objectives import Objective
     from ntm_ray.tuning import BestTrial, FoundModel, Status
     from ntm_ray.tuning.storage import Place
+    from ntm_ray.tuning.topic_numbers import TopicNumbers
 
 TOPIC_WORDS = 10
 
@@ -75,6 +77,10 @@ class Found(Protocol):
         """How often what went wrong on the way, and was made good."""
 
     @property
+    def topic_numbers(self) -> TopicNumbers | None:
+        """How many topics, where that was asked."""
+
+    @property
     def interrupted(self) -> bool:
         """Whether the job was stopped before its end."""
 
@@ -114,6 +120,7 @@ def print_result(
         table.add_row(name, value(all_values[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
+    print_topic_numbers(console, result.topic_numbers)
     print_diagnosis(console, evidence)
     print_front(console, result.front, best.trial)
     console.print()

@@ -15,6 +15,7 @@ from ntm_ray.model.objectives import Objective, objective_named
 from ntm_ray.tuning import SearchSpace, Status
 from ntm_ray.tuning.found_models import BestTrial, FoundModel
 from ntm_ray.tuning.storage import Place
+from ntm_ray.tuning.topic_numbers import TopicNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,11 +121,12 @@ class FetchedResult:
     place: Place
     interrupted: bool
     faults: dict[str, int]
+    topic_numbers: TopicNumbers | None
 
     @classmethod
     def read(cls, folder: Path, said: Mapping[str, Any]) -> FetchedResult:
         """Put together the files of a folder and what the job printed at its end."""
-        best = said["best"]
+        best, numbers = said["best"], said["topic_numbers"]
         metrics = json.loads((folder / "best" / "metrics.json").read_text(encoding="utf-8"))
         return cls(
             best=BestTrial(
@@ -151,6 +153,7 @@ class FetchedResult:
             place=Place.at(folder),
             interrupted=said["interrupted"],
             faults=said["faults"],
+            topic_numbers=numbers and TopicNumbers.from_json_dict(numbers),
         )
 
     @property

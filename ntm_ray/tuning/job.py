@@ -58,6 +58,11 @@ def _may_be_wrong(choice: str | Chosen | HandedOver, registry: Registry) -> bool
     return isinstance(choice, Chosen) or not named.is_ours or bool(named.entry.extras)
 
 
+def _suits_the_space(said: dict[str, Any]) -> str:
+    space = said.get("search_space")  # missing where it is wrong, and that is what will be said
+    return space.scheduler if isinstance(space, SearchSpace) else "asha"
+
+
 def _cores() -> int:
     return (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -85,7 +90,7 @@ class TuningJob(BaseModel):
         search: A search algorithm: its name, a name with options as in
             `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
-            `ray.tune.schedulers.TrialScheduler` as it is.
+            `ray.tune.schedulers.TrialScheduler` as it is. Default: what the search space says.
         trials: How many configurations are tried.
         slots: How many trials train at a time where the job starts a Ray of its own, on this
             machine. Default: one a core, but no more than eight, since each is a process that
@@ -126,7 +131,7 @@ class TuningJob(BaseModel):
     first_configurations: bool = True
     objective: str = TOTAL_LOSS.name
     search: str | Chosen | HandedOver = "tpe"
-    scheduler: str | Chosen | HandedOver = "asha"
+    scheduler: str | Chosen | HandedOver = Field(default_factory=_suits_the_space)
     trials: int = Field(default=40, ge=1)
     slots: int = Field(default_factory=lambda: min(_cores(), MOST_DEFAULT_SLOTS), ge=1)
     max_concurrent: int | None = Field(default=None, ge=1)

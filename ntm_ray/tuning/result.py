@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.tuning.found_models import BestTrial, FoundModel, FoundModels
 from ntm_ray.tuning.tables import LOSSES, epochs_table, trials_table
+from ntm_ray.tuning.topic_numbers import TopicNumbers, TopicTrial, topic_numbers
 from ntm_ray.tuning.trial_record import DEFAULTS_TRIAL, OUTCOMES, Status
 
 if TYPE_CHECKING:
@@ -154,6 +156,20 @@ class TuningResult:
         """How often what went wrong around trials, and was made good; and epochs trained again."""
         return self._engine.faults.to_json_dict()
 
+    @cached_property
+    def topic_numbers(self) -> TopicNumbers | None:
+        """How many topics the trials speak for; None if `num_topics` was not searched."""
+        trials = [
+            TopicTrial(
+                topics=int(self._engine.hyperparameters(trial)["num_topics"]),
+                loss=trial.best_loss,
+                finished=trial.status is Status.FINISHED,
+                live_topics=(trial.measures or {}).get("live_topics"),
+            )
+            for trial in self._engine.searched
+        ]
+        return topic_numbers(trials, self.baselines["unigram"])
+
     def trials(self) -> pa.Table:
         """One row a trial; the content of `trials.parquet`."""
         fixed = self._engine.job.hyperparameters
@@ -189,4 +205,5 @@ class TuningResult:
             "folder": self.place.uri,
             "interrupted": self.interrupted,
             "faults": self.faults,
+            "topic_numbers": self.topic_numbers and self.topic_numbers.to_json_dict(),
         }

@@ -182,6 +182,7 @@ class SearchSpace(BaseModel):
             another range for each optimizer.
         first: Configurations of the space that are known to do well, tried before a search
             algorithm proposes any; see `TuningJob.first_configurations`.
+        scheduler: The scheduler of a job that names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -190,6 +191,7 @@ class SearchSpace(BaseModel):
     description: str = ""
     parameters: tuple[Parameter, ...]
     first: tuple[Configuration, ...] = ()
+    scheduler: str = "asha"
 
     @model_validator(mode="after")
     def _first_lie_in_the_space(self) -> Self:
@@ -295,6 +297,20 @@ class SearchSpace(BaseModel):
             if agrees and rest and rest not in first and space.contains(rest):
                 first.append(rest)
         return space.model_copy(update={"first": tuple(first)})
+
+    def with_topics(self, least: int, most: int) -> SearchSpace:
+        """Return this space with `num_topics` searched between two numbers, both included.
+
+        Its first configurations are left out, as far as they say another number or none.
+
+        Raises:
+            SearchSpaceError: The numbers are not in order, or no numbers of topics.
+        """
+        topics = {"name": "num_topics", "type": "integer", "min": least, "max": most}
+        others = [p.model_dump() for p in self.parameters if p.name != "num_topics"]
+        content = self.model_dump(exclude={"parameters", "first"})
+        content["parameters"] = [topics | {"scaling": "logarithmic"}, *others]
+        return SearchSpace.parse(content, "num_topics")
 
     def sample(self, generator: np.random.Generator) -> Configuration:
         """Draw a configuration: each active parameter independently, evenly on its scale."""
