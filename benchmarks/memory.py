@@ -25,6 +25,10 @@ from ntm_ray.model.memory import CorpusSize, training_memory
 
 MIB = 1 << 20
 DOCUMENTS, WORDS = 2_000, 60
+MIXED = {
+    "decoder": "mixture", "decoder_start": "clusters", "encoder_input": "log",
+    "prior_concentration": 0.5, "prior": "learned", "encoder_layers": "300",
+}  # fmt: skip
 CASES = [
     {"feature_dim": vocabulary, "num_topics": topics, "optimizer": optimizer, "mini_batch_size": b}
     for vocabulary, topics, optimizer, b in [
@@ -37,7 +41,13 @@ CASES = [
         (500_000, 100, "sgd", 16),
         (500_000, 100, "adagrad", 2_048),
     ]
-]
+] + [
+    {
+        "feature_dim": vocabulary, "num_topics": topics, "optimizer": "adam",
+        "mini_batch_size": 128, **MIXED,
+    }
+    for vocabulary, topics in [(20_000, 20), (20_000, 100), (100_000, 50), (500_000, 20)]
+]  # fmt: skip
 
 
 def corpus_of(vocabulary: int) -> Corpus:
@@ -72,8 +82,10 @@ def main() -> None:
     if case is not None:
         measure(json.loads(case))
         return
-    print("| words | K | optimizer | batch | estimated MiB | took MiB | took / estimated |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| words | K | decoder | optimizer | batch | estimated MiB | took MiB | took / estimated |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for settings in CASES:
         run = subprocess.run(
             [sys.executable, __file__, "--case", json.dumps(settings)],
@@ -84,7 +96,8 @@ def main() -> None:
         )
         estimated, took = json.loads(run.stdout)
         print(
-            f"| {settings['feature_dim']:,} | {settings['num_topics']} | {settings['optimizer']} "
+            f"| {settings['feature_dim']:,} | {settings['num_topics']} "
+            f"| {settings.get('decoder', 'product')} | {settings['optimizer']} "
             f"| {settings['mini_batch_size']:,} | {estimated:,.0f} | {took:,.0f} "
             f"| {took / estimated:.2f} |",
             flush=True,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _MOST_DOCUMENTS = 20_000
 _ROUNDS = 12
+_COMMON = 0.05
+"""A word in a smaller part of documents weighs less: the rarest tell senders, not subjects."""
 
 
 def clustered_counts(
@@ -20,9 +22,9 @@ def clustered_counts(
 ) -> NDArray[np.float32]:
     """Return the counts of words in each of some groups of documents, ``(clusters, vocabulary)``.
 
-    Spherical k-means on ``log(1 + count)`` times the logarithm of a word's rarity, begun from
-    documents far from each other (Arthur and Vassilvitskii 2007: k-means++). Of a large corpus
-    `_MOST_DOCUMENTS` are drawn.
+    Spherical k-means on ``log(1 + count)`` times the logarithm of a word's rarity, less where it
+    is in fewer than a part `_COMMON` of documents, begun from documents far from each other
+    (Arthur and Vassilvitskii 2007: k-means++). Of a large corpus `_MOST_DOCUMENTS` are drawn.
 
     Args:
         counts: Documents, ``(documents, vocabulary)``.
@@ -48,8 +50,9 @@ def clustered_counts(
 
 def _unit_vectors(counts: csr_matrix) -> csr_matrix:
     held = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity = np.log((counts.shape[0] + 1) / (held + 1)).astype(np.float32)
-    values = np.log1p(counts.data) * rarity[counts.indices]
+    rarity = np.log((counts.shape[0] + 1) / (held + 1))
+    weight = (rarity * np.minimum(1, held / (_COMMON * counts.shape[0]))).astype(np.float32)
+    values = np.log1p(counts.data) * weight[counts.indices]
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     squares = np.bincount(rows, weights=values.astype(np.float64) ** 2, minlength=counts.shape[0])
     length = np.maximum(np.sqrt(squares), 1e-9).astype(np.float32)

@@ -16,6 +16,8 @@ DecoderName = Literal["product", "mixture"]
 DecoderStart = Literal["zero", "frequencies", "clusters"]
 EncoderInput = Literal["counts", "log"]
 
+Prior = Literal["fixed", "learned"]
+
 _LEAST_CONCENTRATION = 0.01
 
 
@@ -65,6 +67,12 @@ class Extensions(BaseModel):
         "posterior of Weibull distributions (Zhang, Chen, Guo and Zhou 2018: WHAI); 0 for the "
         "normal prior and posterior of SageMaker NTM.",
     )
+    prior: Annotated[Prior, allowed("fixed or learned")] = Field(
+        default="fixed",
+        description="Whether the concentrations of a Dirichlet prior stay what they are, or "
+        "follow the documents, each topic's its own, from there (Wallach, Mimno and McCallum "
+        "2009); a normal prior stays.",
+    )
 
     @field_validator("prior_concentration")
     @classmethod
@@ -77,6 +85,11 @@ class Extensions(BaseModel):
     def off(self) -> bool:
         """Whether the model is SageMaker's."""
         return not self.changed()
+
+    @property
+    def learns_prior(self) -> bool:
+        """Whether there is a Dirichlet prior that follows the documents."""
+        return self.prior == "learned" and self.prior_concentration > 0
 
     def changed(self) -> dict[str, Any]:
         """Return those that are not off, by name."""

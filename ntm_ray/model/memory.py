@@ -21,6 +21,10 @@ CUDA_PROCESS = 600 * _MIB
 """What a process takes of a GPU before it trains anything, bytes."""
 # What is kept of a batch at a time: exponentials in tiles (`decoder`, `cpu.arithmetic`).
 _TILES = {"cpu": 4 * _MIB, "cuda": 256 * _MIB}
+# Arrays of a number for each word and topic where topics are mixed: on a CPU of training and of
+# evaluation (`cpu.mixture`), elsewhere of a step (`mixture_decoder`).
+_LANES = 16  # topics are filled up to a multiple of it
+_MIXED = {False: 5, True: 4}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class TrainingMemory:
         best: Copies of the best epoch's parameters, the newest and the one before, which are there
             together for a moment; they lie on the host.
         batch: Activations, entries and exponentials of a mini-batch.
+        mixture: Distributions over words and their gradients, where topics are mixed.
         corpus: The training documents, where each trial holds its own; on a CPU all trials of a
             node share one copy.
         process: What a process takes before it trains anything.
@@ -59,6 +64,7 @@ class TrainingMemory:
     gradient: int
     best: int
     batch: int
+    mixture: int
     corpus: int
     process: int
 
@@ -71,6 +77,7 @@ class TrainingMemory:
             + self.gradient
             + self.best
             + self.batch
+            + self.mixture
             + self.corpus
             + self.process
         )
@@ -98,12 +105,14 @@ def training_memory(
     entries = documents * corpus.entries // max(1, corpus.documents)
     activations = 4 * documents * (sum(widths[1:]) + 4 * topics)
     on_device = device != "cpu"
+    mixes = hyperparameters.extensions.decoder == "mixture"
     return TrainingMemory(
         parameters=parameters,
         optimizer=parameters * _ACCUMULATORS[hyperparameters.optimizer],
         gradient=dense if on_device else dense - _FLOAT * decoder,
         best=0 if on_device else 2 * parameters,
         batch=_FLOAT * (activations + 4 * entries) + _TILES["cuda" if on_device else "cpu"],
+        mixture=mixes * _FLOAT * _MIXED[on_device] * vocabulary * -(-topics // _LANES) * _LANES,
         corpus=2 * _FLOAT * corpus.entries if on_device else 0,
         process=CUDA_PROCESS if on_device else _CPU_PROCESS,
     )

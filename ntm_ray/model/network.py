@@ -285,6 +285,8 @@ def tensor_shapes(
         shapes[f"{head}_bias"] = (topics,)
     shapes["projection_weight"] = (hyperparameters.feature_dim, topics)
     shapes["projection_bias"] = (hyperparameters.feature_dim,)
+    if hyperparameters.extensions.learns_prior:
+        running["prior_mean"] = (topics,)
     return shapes, running
 
 

@@ -13,7 +13,13 @@ Unlike a normal distribution before a softmax, it gives most topics of a documen
 Sigma is held to ``2 + 1 / a``, well above that of the prior: without a bound, one document unlike
 all others has a divergence beyond all numbers.
 
-Source: Zhang, Chen, Guo and Zhou, "WHAI: Weibull Hybrid Autoencoding Inference for Deep Topic
+The prior of a topic can follow the documents (empirical Bayes). Of all concentrations the one at
+which the mean divergence is least has ``digamma(a_k) = E[h_k]``, where ``E[h_k] = mean_k - c
+sigma_k`` over the documents. A running mean of it is kept, of which a batch makes up `NEW`.
+
+Sources: Minka, "Estimating a Dirichlet distribution" (2000), appendix C, for digamma's inverse;
+Wallach, Mimno and McCallum, "Rethinking LDA: why priors matter" (2009), for what it is good for.
+Zhang, Chen, Guo and Zhou, "WHAI: Weibull Hybrid Autoencoding Inference for Deep Topic
 Modeling" (2018), equation 8.
 """
 
@@ -25,6 +31,15 @@ import torch
 
 EULER = 0.5772156649015329
 """Euler's constant: the mean of e is its negative."""
+
+NEW = 0.01
+"""The part of a running mean that is the newest batch's."""
+
+LEAST, MOST = 0.01, 100.0
+"""Bounds of a concentration."""
+
+BRANCH, ROUNDS = -2.22, 5
+"""Where Newton's method for digamma's inverse starts in another way, and its steps."""
 
 
 def greatest_log_sigma(concentration: float) -> float:
@@ -38,3 +53,20 @@ def log_exponential(noise: torch.Tensor) -> torch.Tensor:
     The greater the one, the greater the other: ``log(-log(1 - Phi(noise)))``.
     """
     return torch.log(-torch.special.log_ndtr(-noise.double())).to(noise.dtype)
+
+
+def concentrations(means: torch.Tensor) -> torch.Tensor:
+    """Return the concentrations whose logarithms of weights have `means`, ``(topics,)``.
+
+    They are in float64.
+    """
+    g = means.double()
+    a = torch.where(g >= BRANCH, g.exp() + 0.5, -1 / (g.clamp(max=BRANCH) + EULER))
+    for _ in range(ROUNDS):
+        a = a - (torch.digamma(a) - g) / torch.special.polygamma(1, a)
+    return a.clamp(LEAST, MOST)
+
+
+def mean_of(concentration: float) -> float:
+    """Return the mean that :func:`concentrations` makes `concentration` of."""
+    return float(torch.digamma(torch.tensor(concentration, dtype=torch.float64)))

@@ -11,9 +11,18 @@ import torch
 from ntm_ray.model.mixture_decoder import MixtureDecoder
 from ntm_ray.model.network import DocumentLosses, Network
 from ntm_ray.model.posterior import Posterior
-from ntm_ray.model.prior import EULER, greatest_log_sigma, log_exponential
+from ntm_ray.model.prior import (
+    EULER,
+    NEW,
+    concentrations,
+    greatest_log_sigma,
+    log_exponential,
+    mean_of,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ntm_ray.model.batch import Bags, Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
     from ntm_ray.model.products import Products
@@ -55,6 +64,12 @@ class VariantNetwork(Network):
                 for how in (self._exact, self._products)
             )
 
+    def initialise(self, generator: np.random.Generator) -> None:
+        """Start as :class:`Network` does, and a prior that learns from its concentration."""
+        super().initialise(generator)
+        if self._own.learns_prior:
+            self.running["prior_mean"].fill_(mean_of(self._own.prior_concentration))
+
     @torch.inference_mode()
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the posterior's mean and log sigma, ``(documents, topics)`` each."""
@@ -89,6 +104,9 @@ class VariantNetwork(Network):
         log_sigma = log_sigma.clamp_(max=self._bound)
         found = self._sample(mean, log_sigma, noise)
         kld, pull_mean, pull_sigma = self._divergence(mean, log_sigma, found.sigma)
+        if self._own.learns_prior:
+            of_batch = (mean - EULER * found.sigma).mean(dim=0)
+            self.running["prior_mean"].lerp_(of_batch, NEW)
         # With nothing but theta in it, what comes back as the mean's gradient is that of h.
         none, one = torch.zeros_like(mean), torch.ones_like(mean)
         bare = Posterior(none, none, one, none, found.wide)
@@ -114,12 +132,19 @@ class VariantNetwork(Network):
         if not self._dirichlet:
             kld = super().kl_divergence(mean, log_sigma)
             return kld, mean, sigma.square() - 1
-        a = self._own.prior_concentration
+        a = self._concentrations().to(mean)
         expected = torch.exp(mean + torch.lgamma(1 + sigma))
         terms = EULER * a * sigma - a * mean - log_sigma + expected
-        kld = (terms + (math.lgamma(a) - EULER - 1)).sum(dim=1)
+        kld = (terms + (torch.lgamma(a) - EULER - 1)).sum(dim=1)
         slope = torch.digamma(1 + sigma)
         return kld, expected - a, EULER * a * sigma - 1 + expected * slope * sigma
+
+    def _concentrations(self) -> torch.Tensor:
+        """Return the prior's concentration for each topic, ``(topics,)``."""
+        if self._own.learns_prior:
+            return concentrations(self.running["prior_mean"])
+        fixed = self._own.prior_concentration
+        return torch.full((), fixed, dtype=torch.float64, device=self.device)
 
     def _input(self, batch: Batch) -> Batch:
         """Return the documents as the encoder reads them."""

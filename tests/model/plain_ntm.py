@@ -23,9 +23,16 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def plain_losses(
-    p: Tensors, x: torch.Tensor, noise: torch.Tensor, hyperparameters: Hyperparameters
+    p: Tensors,
+    x: torch.Tensor,
+    noise: torch.Tensor,
+    hyperparameters: Hyperparameters,
+    prior_mean: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Reconstruction term and KL divergence of each document, in nats, in training."""
+    """Reconstruction term and KL divergence of each document, in nats, in training.
+
+    A prior that learns has its running mean in `prior_mean`, which goes on by this batch.
+    """
     own = hyperparameters.extensions
     hidden = torch.log1p(x) if own.encoder_input == "log" else x
     for i in range(len(hyperparameters.layer_sizes)):
@@ -41,7 +48,13 @@ def plain_losses(
     log_sigma = hidden @ p["log_sigma_weight"] + p["log_sigma_bias"]
     if own.prior_concentration:
         log_sigma = log_sigma.clamp(max=math.log(2 + 1 / own.prior_concentration))
-        kld = weibull_from_gamma(mean, log_sigma.exp(), own.prior_concentration)
+        if prior_mean is None:
+            a = torch.full((mean.shape[1],), own.prior_concentration, dtype=torch.float64)
+        else:
+            a = by_bisection(prior_mean)
+            log_weights = mean.detach() - 0.57721566490153286 * log_sigma.detach().exp()
+            prior_mean += 0.01 * (log_weights.mean(dim=0) - prior_mean)
+        kld = weibull_from_gamma(mean, log_sigma.exp(), a)
         noise = torch.log(-torch.log(torch.special.ndtr(-noise)))
     else:
         posterior = torch.distributions.Normal(mean, log_sigma.exp())
@@ -57,7 +70,7 @@ def plain_losses(
 
 
 def weibull_from_gamma(
-    mean: torch.Tensor, sigma: torch.Tensor, concentration: float
+    mean: torch.Tensor, sigma: torch.Tensor, concentration: torch.Tensor
 ) -> torch.Tensor:
     """KL divergence of Weibull(1 / sigma, exp(mean)) from Gamma(concentration, 1), summed."""
     k, scale, euler = 1 / sigma, mean.exp(), 0.57721566490153286
@@ -68,9 +81,19 @@ def weibull_from_gamma(
         + scale * torch.exp(torch.lgamma(1 + 1 / k))
         - euler
         - 1
-        + math.lgamma(concentration)
+        + torch.lgamma(concentration)
     )
     return terms.sum(dim=1)
+
+
+def by_bisection(means: torch.Tensor) -> torch.Tensor:
+    """The concentrations from 0.01 to 100 whose digamma is nearest to `means`."""
+    low, high = torch.full_like(means, 0.01), torch.full_like(means, 100.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = torch.digamma(middle) > means
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return (low + high) / 2
 
 
 def plain_update(
@@ -132,6 +155,8 @@ def plain_curve(
         for name, tensor in state["tensors"].items()
         if name.startswith("network.") and not name.endswith(("_mean", "_var"))
     }
+    prior_mean = state["tensors"].get("network.prior_mean")
+    prior_mean = None if prior_mean is None else prior_mean.double()
     accumulators: dict[str, Tensors] = {name: {} for name in p}
     x_all = torch.tensor(corpus.train.toarray(), dtype=torch.float64)
     curve, step = [], 0
@@ -148,7 +173,7 @@ def plain_curve(
                 noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
             else:
                 noise = next(given)
-            recons, kld = plain_losses(p, x, noise.double(), hyperparameters)
+            recons, kld = plain_losses(p, x, noise.double(), hyperparameters, prior_mean)
             nats_a_word.append(((recons + kld) / x.sum(dim=1)).detach())
             objective = (recons + own.kl_weight * kld).sum()
             gradients = torch.autograd.grad(objective, list(p.values()), allow_unused=True)

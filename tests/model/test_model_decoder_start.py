@@ -44,6 +44,15 @@ def test_like_documents_come_into_one_group(seed: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_senders_whose_names_are_rare_do_not_part_documents_of_one_subject(seed: int) -> None:
+    random, subjects = np.random.default_rng(4), two_kinds(400).toarray()
+    senders = np.repeat(np.eye(50, dtype=np.float32), 8, axis=0)[random.permutation(400)]
+    counts = csr_matrix(np.hstack([subjects, *[senders] * 20]))
+    found = clustered_counts(counts, 2, np.random.default_rng(seed))
+    assert sorted(tuple(group[[0, 5]] > 0) for group in found) == [(False, True), (True, False)]
+
+
 def test_more_groups_than_documents_leave_some_empty() -> None:
     found = clustered_counts(two_kinds(4), 9, np.random.default_rng(0))
     assert found.shape == (9, 11)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from ntm_ray.model import Hyperparameters, decoder
+from ntm_ray.model.cpu.arithmetic import compiled
+from ntm_ray.model.cpu.divergence import concentrations as inner_concentrations
 from ntm_ray.model.network import Network
-from ntm_ray.model.prior import log_exponential
+from ntm_ray.model.prior import EULER, concentrations, log_exponential
 from ntm_ray.model.variant_network import VariantNetwork, network_for
-from tests.model.plain_ntm import plain_losses
+from tests.model.plain_ntm import plain_losses, weibull_from_gamma
 from tests.model.test_model_network import TOPICS, VOCABULARY, batch_of, counts, gradient_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CASES: list[dict[str, Any]] = [
     {"decoder": "mixture"},
@@ -23,6 +28,11 @@ CASES: list[dict[str, Any]] = [
     {"prior_concentration": 3, "encoder_input": "log"},
     {"kl_weight": 0.2},
 ]
+
+
+@compiled
+def of_a_cpu(means: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+    inner_concentrations(means, out)
 
 
 def settings(**changes: object) -> Hyperparameters:
@@ -110,6 +120,28 @@ def test_the_divergence_from_a_gamma_is_what_samples_say() -> None:
     ratios = posterior.log_prob(weights) - prior.log_prob(weights)  # type: ignore[no-untyped-call]
     sampled = ratios.sum(dim=1).mean()
     assert float(made.kl_divergence(mean, log_sigma)) == pytest.approx(float(sampled), rel=0.01)
+
+
+def test_concentrations_are_those_of_which_digamma_is_the_mean() -> None:
+    wanted = torch.tensor([0.01, 0.02, 0.3, 0.57, 1.0, 7.0, 100.0], dtype=torch.float64)
+    torch.testing.assert_close(concentrations(torch.digamma(wanted)), wanted)
+    beyond = torch.tensor([-1e4, 9.0], dtype=torch.float64)
+    assert concentrations(beyond).tolist() == [0.01, 100.0]
+    on_a_cpu = np.zeros(7)
+    of_a_cpu(torch.digamma(wanted).numpy().astype(np.float32), on_a_cpu)
+    np.testing.assert_allclose(on_a_cpu, wanted, rtol=1e-5)
+
+
+def test_the_divergence_is_least_at_the_concentration_that_is_learned() -> None:
+    generator = torch.Generator().manual_seed(3)
+    mean, log_sigma = torch.randn(2, 50, 4, generator=generator, dtype=torch.float64) / 2
+    log_weights = mean - EULER * log_sigma.exp()
+    learned = concentrations(log_weights.mean(dim=0))
+    at, lower, higher = (
+        float(weibull_from_gamma(mean, log_sigma.exp(), factor * learned).mean())
+        for factor in (1.0, 0.99, 1.01)
+    )
+    assert at < min(lower, higher)
 
 
 def test_topic_weights_of_a_weibull_posterior_are_of_its_means() -> None:

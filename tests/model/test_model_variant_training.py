@@ -11,6 +11,7 @@ import safetensors.torch
 
 from ntm_ray.corpus import Corpus
 from ntm_ray.model import NTM, Hyperparameters, Training, TrainingState
+from ntm_ray.model.prior import concentrations
 from tests.model.device_training import (
     LIVELY,
     OPTIMIZERS,
@@ -30,8 +31,13 @@ COHERENT: dict[str, Any] = {
     "encoder_input": "log",
     "kl_weight": 0.7,
     "prior_concentration": 0.5,
+    "prior": "learned",
 }
-EACH = [{name: value} for name, value in COHERENT.items()] + [{"decoder_start": "frequencies"}]
+EACH = [
+    *({name: value} for name, value in COHERENT.items() if name != "prior"),
+    {"decoder_start": "frequencies"},
+    {"prior_concentration": 0.3, "prior": "learned"},
+]
 
 
 def cpu_training(corpus: Corpus, *, seed: int = 0, **changes: Any) -> Training:
@@ -112,6 +118,25 @@ def test_a_saved_model_is_the_one_that_was_trained(
     weights = loaded.transform(corpus.validation)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(weights, model.transform(corpus.validation))
+
+
+@pytest.mark.parametrize("make", [cpu_training, device_training])
+def test_a_prior_that_learns_gives_rare_topics_less(corpus: Corpus, make: Any) -> None:
+    run = make(corpus, **COHERENT)
+    before = concentrations(run.state_dict()["tensors"]["network.prior_mean"])
+    assert before.numpy() == pytest.approx([0.5] * 3, rel=1e-5)
+    for _ in range(30):
+        run.train_epoch()
+    model = NTM.from_training(run)
+    weights = model.transform(corpus.train).mean(axis=0)
+    after = concentrations(run.best_tensors["prior_mean"]).numpy()
+    assert list(after.argsort()) == list(weights.argsort())
+    assert after.max() > 1.1 * after.min()
+
+
+def test_a_normal_prior_has_nothing_to_learn(corpus: Corpus) -> None:
+    run = cpu_training(corpus, prior="learned")
+    assert "network.prior_mean" not in run.state_dict()["tensors"]
 
 
 def test_mixed_topics_are_distributions_near_the_true_ones() -> None:

@@ -26,7 +26,7 @@ from ntm_ray.model.cpu.variant import run_variant, variant_of
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
 from ntm_ray.model.initial import decoder_start, initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
-from ntm_ray.model.prior import log_exponential
+from ntm_ray.model.prior import log_exponential, mean_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,7 +95,7 @@ class CpuLearner:
         )
         self._judging_variant = variant_of(
             hyperparameters, shape, _EVALUATED_TOGETHER, len(self._judged.columns), training=False
-        )
+        )._replace(prior_mean=self._variant.prior_mean)
 
         self._tensors = named_parameters(self._parameters, shape)
         self._state = {
@@ -105,7 +105,11 @@ class CpuLearner:
         }
         if shape.batch_norm:
             self._tensors |= named_statistics(self._work.running, shape)
+        if (own := hyperparameters.extensions).learns_prior:
+            self._tensors["prior_mean"] = self._variant.prior_mean
         initialise(self._tensors, generator)
+        if own.learns_prior:
+            self._variant.prior_mean.fill(mean_of(own.prior_concentration))
         if (start := decoder_start(corpus.train, hyperparameters, generator)) is not None:
             self._tensors["projection_weight"] += start[0]
             self._tensors["projection_bias"] += start[1]

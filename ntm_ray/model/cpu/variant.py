@@ -13,6 +13,7 @@ import numpy as np
 
 from ntm_ray.model.cpu import decoder
 from ntm_ray.model.cpu.arithmetic import ONE, ZERO, compiled, inner, reassociating
+from ntm_ray.model.cpu.divergence import concentrations, normal_divergence, weibull_divergence
 from ntm_ray.model.cpu.encoder import (
     encode,
     encode_backward,
@@ -24,17 +25,13 @@ from ntm_ray.model.cpu.layout import filled_rows, zeros
 from ntm_ray.model.cpu.mixture import Mixture, decode, mixture_of, prepare, step_decoder
 from ntm_ray.model.cpu.step import make_ready, sample, sums_in_range
 from ntm_ray.model.cpu.update import refresh_rows, update
-from ntm_ray.model.prior import EULER, greatest_log_sigma
+from ntm_ray.model.prior import NEW, greatest_log_sigma
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from ntm_ray.model.cpu.arithmetic import Floats, Integers
+    from ntm_ray.model.cpu.arithmetic import Doubles, Floats, Integers
     from ntm_ray.model.cpu.epoch import Counts, Rule
     from ntm_ray.model.cpu.layout import Documents, Parameters, Shape, Work
     from ntm_ray.model.hyperparameters import Hyperparameters
-
-_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Variant(NamedTuple):
@@ -45,7 +42,10 @@ class Variant(NamedTuple):
         damps: Whether the encoder reads logarithms of counts.
         dirichlet: Whether the prior is a Dirichlet distribution; see
             :mod:`ntm_ray.model.prior`.
-        concentration: Its concentration.
+        learns: Whether its concentrations follow the documents.
+        concentration: Its concentration for each topic, ``(topics,)``.
+        prior_mean: What they are worked out from where they follow, ``(topics,)``.
+        log_weights: Sums of a batch's means of logarithms of weights, ``(topics,)``.
         greatest_log_sigma: What log sigma is held to with it.
         kl_weight: Weight of the KL divergence in the gradient.
         decoder_settings: As the optimizer's settings, for the decoder.
@@ -59,7 +59,10 @@ class Variant(NamedTuple):
     mixes: bool
     damps: bool
     dirichlet: bool
-    concentration: float
+    learns: bool
+    concentration: Doubles
+    prior_mean: Floats
+    log_weights: Doubles
     greatest_log_sigma: float
     kl_weight: float
     decoder_settings: Floats
@@ -80,7 +83,10 @@ def variant_of(
         mixes=mixes,
         damps=own.encoder_input == "log",
         dirichlet=own.prior_concentration > 0,
-        concentration=own.prior_concentration,
+        learns=own.learns_prior,
+        concentration=np.full(shape.topics, own.prior_concentration),
+        prior_mean=np.zeros(shape.topics, dtype=np.float32),
+        log_weights=np.zeros(shape.topics),
         greatest_log_sigma=(
             greatest_log_sigma(own.prior_concentration) if own.prior_concentration else np.inf
         ),
@@ -113,58 +119,15 @@ def _restore(batch: Documents, documents: int, counts: Floats) -> None:
 
 
 @inner
-def _log_gamma(x: float) -> Any:
-    """Return log Gamma and its derivative at x of at least 1, by Stirling's series at x + 6."""
-    product, inverses = 1.0, 0.0
-    for i in range(6):
-        product *= x + i
-        inverses += 1.0 / (x + i)
-    y = x + 6.0
-    r = 1.0 / (y * y)
-    log_y = math.log(y)
-    series = (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r / 1680.0))) / y
-    log_gamma = (y - 0.5) * log_y - y + _HALF_LOG_2_PI + series - math.log(product)
-    tail = r * (1.0 / 12.0 - r * (1.0 / 120.0 - r * (1.0 / 252.0 - r / 240.0)))
-    return log_gamma, log_y - 0.5 / y - tail - inverses
-
-
-@inner
-def _weibull_divergence(
-    mean: Floats, log_sigma: Floats, sigma: Floats, topics: int, a: float, pull_mean: Floats,
-    pull_sigma: Floats,
-) -> float:  # fmt: skip
-    """Return the KL divergence of one document, and leave its gradients behind."""
-    kld, constant = 0.0, math.lgamma(a) - EULER - 1.0
-    for k in range(topics):
-        m, s = np.float64(mean[k]), np.float64(sigma[k])
-        log_gamma, slope = _log_gamma(1.0 + s)
-        expected = math.exp(m + log_gamma)
-        kld += EULER * a * s - a * m - log_sigma[k] + expected + constant
-        pull_mean[k] = np.float32(expected - a)
-        pull_sigma[k] = np.float32(EULER * a * s - 1.0 + expected * slope * s)
-    return kld
-
-
-@inner
-def _normal_divergence(
-    mean: Floats, log_sigma: Floats, sigma: Floats, topics: int, pull_mean: Floats,
-    pull_sigma: Floats,
-) -> float:  # fmt: skip
-    """Do what :func:`_weibull_divergence` does, for a normal posterior and prior."""
-    kld = 0.0
-    for k in range(topics):
-        square = sigma[k] * sigma[k]
-        kld += 0.5 * (mean[k] * mean[k] + square - ONE) - log_sigma[k]
-        pull_mean[k] = mean[k]
-        pull_sigma[k] = square - ONE
-    return kld
-
-
-@inner
-def _combine(shape: Shape, batch: Documents, documents: int, work: Work, variant: Variant) -> None:
-    """Add the losses of a batch, and make ready for the way back."""
+def _combine(
+    shape: Shape, batch: Documents, documents: int, training: bool, work: Work, variant: Variant
+) -> None:
+    """Add the losses of a batch, and make ready for the way back; a prior that learns goes on."""
     rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     heads = matrix(work.outputs, rows * shape.widths[:-1].sum(), rows, shape.widths[-1])
+    if variant.learns:
+        concentrations(variant.prior_mean, variant.concentration)
+    variant.log_weights[:] = 0.0
     for d in range(documents):
         n, total = np.float64(batch.tokens[d]), work.sums[0, d]
         mean, log_sigma, sigma = heads[d, :half], heads[d, half:], work.sigma[d]
@@ -175,11 +138,12 @@ def _combine(shape: Shape, batch: Documents, documents: int, work: Work, variant
             recons = n * (np.log(total) + work.shift[d]) - work.sparse[0, d]
             scale = np.float32(n / total)
         if variant.dirichlet:
-            kld = _weibull_divergence(
-                mean, log_sigma, sigma, topics, variant.concentration, pull_mean, pull_sigma
-            )
+            kld = weibull_divergence(
+                mean, log_sigma, sigma, topics, variant.concentration, pull_mean, pull_sigma,
+                variant.log_weights,
+            )  # fmt: skip
         else:
-            kld = _normal_divergence(mean, log_sigma, sigma, topics, pull_mean, pull_sigma)
+            kld = normal_divergence(mean, log_sigma, sigma, topics, pull_mean, pull_sigma)
         if n > 0:
             work.losses[0] += recons / n
             work.losses[1] += kld / n
@@ -188,6 +152,10 @@ def _combine(shape: Shape, batch: Documents, documents: int, work: Work, variant
         for k in range(topics):
             work.scaled[d, k] = scale * work.theta[d, k]
         work.scaled[d, topics] = scale
+    if variant.learns and training:
+        for k in range(topics):
+            mean_log = np.float32(variant.log_weights[k] / documents)
+            variant.prior_mean[k] += np.float32(NEW) * (mean_log - variant.prior_mean[k])
     for d in range(documents, rows):
         work.ratio[d] = ZERO
         work.scaled[d, :] = ZERO
@@ -330,7 +298,7 @@ def run_variant(
             read(counts.starts, counts.columns, counts.values, chosen, batch)
         _begin(shape, parameters, batch, found, e, training, work, variant)
         _forward(shape, parameters, batch, found, last - first, training, work, variant)
-        _combine(shape, batch, last - first, work, variant)
+        _combine(shape, batch, last - first, training, work, variant)
         if training:
             step += 1
             _backward(rule, shape, parameters, batch, found, e, work, variant)

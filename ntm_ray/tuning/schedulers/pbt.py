@@ -33,6 +33,7 @@ KEPT = frozenset(
         "encoder_layers_activation",
         "num_topics",
         "optimizer",
+        "prior",
     )
 )
 
