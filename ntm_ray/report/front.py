@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ntm_ray.tuning.found_models import FRONT
+from ntm_ray.tuning.front import FRONT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

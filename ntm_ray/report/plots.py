@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from ntm_ray.report.judged import YARDSTICKS
 from ntm_ray.report.wording import value
 from ntm_ray.tuning import Status
-from ntm_ray.tuning.found_models import FRONT
+from ntm_ray.tuning.front import FRONT
 from ntm_ray.tuning.space import Categorical
 
 if TYPE_CHECKING:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ntm_ray.model.hyperparameters import EXTENSIONS
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.report.diagnosis import print_diagnosis
 from ntm_ray.report.front import print_front
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
-from ntm_ray.tuning.tables import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from ntm_ray.tuning.storage import Place
 
 TOPIC_WORDS = 10
-# Those of our own that have their defaults are not among a model's hyperparameters.
-_OURS = {field.name: field.default for field in EXTENSIONS}
 
 
 class Found(Protocol):
@@ -112,8 +108,10 @@ def print_result(
     console.print()
     console.print(Text("Best hyperparameters", style="bold"))
     table = _columns()
+    # Those of our own that have their defaults are not among a model's hyperparameters.
+    all_values = _our_defaults() | best.hyperparameters
     for name in tuned:
-        table.add_row(name, value(best.hyperparameters.get(name, _OURS.get(name))))
+        table.add_row(name, value(all_values[name]))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     print_topics(console, topics)
     print_diagnosis(console, evidence)
@@ -181,7 +179,8 @@ def print_model(
     table = _columns()
     if objective[0] not in metrics:
         table.add_row(*objective)
-    for name in (*(f"validation:{loss}" for loss in LOSSES), *MEASURES):
+    losses = ("validation:total_loss", "validation:recons_loss", "validation:kld")
+    for name in (*losses, *MEASURES):
         if name in metrics:
             table.add_row(name, f"{metrics[name]:.4g}")
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
@@ -257,6 +256,14 @@ def print_training(
     console.print(f"Written to {folder}", soft_wrap=True)
     console.print("Next, more words of each topic:")
     print_command(console, ["topics", str(folder), "--words", "20"])
+
+
+def _our_defaults() -> dict[str, Any]:
+    """The defaults of hyperparameters of our own."""
+    # Only here: the command line is there before pydantic is.
+    from ntm_ray.model.hyperparameters import EXTENSIONS
+
+    return {field.name: field.default for field in EXTENSIONS}
 
 
 def _columns() -> Table:

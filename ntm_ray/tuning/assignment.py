@@ -53,8 +53,8 @@ class Assignment:
         trial: The trial's name.
         hyperparameters: What it trains with, but for `feature_dim`.
         seed: Its seed.
-        save_below: The score that a model must be below to be worth saving: where only the best
-            model is kept, one that is not can no longer become it.
+        save_below: The score that a model must be below to be worth saving: that of the trial's
+            own that is kept, or where only the best of the job is kept, of that.
         keep_states: Whether it may be paused, so that its state is saved at rungs.
         report_seconds: How often it reports at least, in seconds of training.
         state: The saved state it goes on from; None: it begins from its seed.

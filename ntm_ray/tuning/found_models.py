@@ -18,7 +18,7 @@ import yaml
 from ntm_ray.errors import JobError, StorageError
 from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.objectives import CHOICES, TOTAL_LOSS, Objective, objective_named
-from ntm_ray.tuning.front import pareto_front
+from ntm_ray.tuning.front import FRONT, pareto_front
 from ntm_ray.tuning.storage import Place
 from ntm_ray.tuning.trial_record import OBJECTIVE
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 # Seconds that a place which does not answer is waited for.
 _PATIENCE = 20.0
 _MOST_NAMED = 10
-
-FRONT = (OBJECTIVE, "npmi", "topic_uniqueness")
-"""What the Pareto front is of: less of the first is better, and more of the others."""
 
 
 @dataclass(frozen=True)

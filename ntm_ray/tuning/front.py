@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FRONT = ("validation:total_loss", "npmi", "topic_uniqueness")
+"""What the Pareto front is of: less of the first is better, and more of the others."""
+
 Point = tuple[float, float, float]
-"""`validation:total_loss`, of which less is better; NPMI and TU, of which more is."""
+"""The figures of `FRONT`."""
 
 
 def pareto_front(points: Iterable[Point]) -> list[int]:

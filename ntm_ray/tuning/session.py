@@ -78,7 +78,7 @@ class Session:
         if trial.name == DEFAULTS_TRIAL:
             save_below = -math.inf  # a yardstick's model is not looked at
         elif self._budget:
-            save_below = math.inf
+            save_below = trial.saved_score if trial.is_kept else math.inf
         else:
             save_below = best.saved_score if best is not None else math.inf
         return Assignment(

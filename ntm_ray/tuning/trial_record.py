@@ -102,12 +102,12 @@ class Trial:
         # A restarted trial begins again with worse models than it had before.
         if event["saved_epoch"] is not None:
             saved = self.curve[event["saved_epoch"] - 1]
-            if self.score(saved) < self.saved_score:
+            if self.score(saved) < self.saved_score or not self.is_kept:
                 self.saved, self.saved_configuration = saved, self.configuration
                 self.saved_bytes, self.is_kept = event.get("saved_bytes", 0), True
         if event.get("measures") is not None:
             measured = self.curve[event["measured_epoch"] - 1]
-            if self.measured is None or self.score(measured) <= self.score(self.measured):
+            if self.measured is None or self.score(measured) < self.score(self.measured):
                 self.measured, self.measures = measured, event["measures"]
 
     @property

@@ -185,3 +185,23 @@ def test_a_journal_that_drops_what_was_never_kept_belongs_to_no_job(tmp_path: Pa
     session = session_in(tmp_path, [])
     with pytest.raises(JobError, match="event 1 of the journal, 'dropped'"):
         session.engine.resume([{"event": "dropped", "trials": ["0000"], "time": 1.0}])
+
+
+def test_a_trial_that_goes_on_saves_only_what_is_better_than_its_own_that_is_kept(
+    tmp_path: Path,
+) -> None:
+    session = session_in(tmp_path, [])
+    engine = session.engine
+    session.next_assignment()
+    first = session.next_assignment()
+    assert first is not None
+    row = {"epoch": 1, OBJECTIVE: 6.5, "seconds": 0.1}
+    engine.report(first.trial, [row], saved_epoch=1, saved_bytes=10)
+    assert session.assignment(first.trial).save_below == 6.5
+    engine.drop_models([engine.trials[first.trial]])
+    assert session.assignment(first.trial).save_below == float("inf")
+    # What it saves then is what is on disk, be it worse than what was.
+    worse = {"epoch": 2, OBJECTIVE: 6.7, "seconds": 0.1}
+    engine.report(first.trial, [worse], saved_epoch=2, saved_bytes=12)
+    trial = engine.trials[first.trial]
+    assert (trial.is_kept, trial.saved, engine.models.bytes) == (True, worse, 12)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REDUCTION_FACTOR = 3
 # Losses closer than this count as equal; nats a word. A topic model begins on a plateau, at the
 # loss of the unigram model, and who is lower there by a few thousandths says nothing of the end.
+# It fits other objectives too: by as much NPMI changes from epoch to epoch (docs/objectives.md).
 TIE = 0.01
 
 

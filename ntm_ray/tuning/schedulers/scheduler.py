@@ -77,7 +77,8 @@ class Scheduler(Protocol):
             trial: The trial's name. Asking again for the same trial and rung, as happens when a
                 trial is restarted after a fault, enters nothing and lets it go on.
             rung: One of `rungs`.
-            loss: `validation:total_loss`, nats a word, smaller is better; infinite if diverged.
+            loss: `validation:total_loss`, nats a word, or another objective of the job, its sign
+                changed if more of it is better; infinite if diverged.
 
         Returns:
             `PAUSE` if the trial gives up its slot while its state is kept for `next_leg`.

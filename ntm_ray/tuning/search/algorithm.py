@@ -19,8 +19,9 @@ class Observation:
     Attributes:
         configuration: What was proposed for it.
         epoch: How many epochs it has trained.
-        loss: `validation:total_loss`, nats a word: at `epoch` while the trial runs, of its best
-            epoch when it has finished. Infinite for a trial that diverged.
+        loss: What the job searches for, less is better: `validation:total_loss`, nats a word, or
+            another objective, its sign changed if more of it is better. At `epoch` while the trial
+            runs, of its best epoch when it has finished. Infinite for a trial that diverged.
         finished: Whether the trial will train no further.
         stopped: Whether that is the scheduler's doing: what further epochs would have brought is
             not known. Else it trained as long as it would have.
