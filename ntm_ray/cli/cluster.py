@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from ntm_ray.report.summary import TOPIC_WORDS, print_command, print_result
 from ntm_ray.submission.jobs import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def print_submitted(console: Console, submission: Submission) -> None:
 
 def print_how_to_follow(console: Console, submission: Submission) -> None:
     """Print the commands that follow a job, and stop it."""
-    from ntm_ray.report.summary import print_command
-
     job_id = submission.job.id
     console.print("To follow it, or to stop it:")
     print_command(console, command_for(submission, "logs", job_id, "--follow"))
@@ -84,7 +83,6 @@ def follow_to_the_end(
         Exit: With the job's own exit code, unless that is 0.
         ClusterError: If the cluster is gone, or the results cannot be had.
     """
-    from ntm_ray.report.summary import TOPIC_WORDS, print_command, print_result
     from ntm_ray.submission.results import check_output
     from ntm_ray.tuning.diagnosis import evidence_at
 

@@ -19,6 +19,7 @@ from ntm_ray.cli.cluster import (
 )
 from ntm_ray.cli.options import Json, console_for
 from ntm_ray.errors import ClusterError
+from ntm_ray.report.summary import print_warnings
 
 
 def resume_command(
@@ -35,7 +36,6 @@ def resume_command(
     json: Json = False,
 ) -> None:
     """Go on with a job on a cluster that was stopped or cut off; what is finished stays."""
-    from ntm_ray.report.summary import print_warnings
     from ntm_ray.submission.results import check_output
     from ntm_ray.submission.submission import default_output, resume
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ntm_ray.cli.cluster import Address, JobId, command_for, find_cluster
 from ntm_ray.cli.options import console_for
 from ntm_ray.errors import ClusterError
+from ntm_ray.report.summary import print_command
 
 if TYPE_CHECKING:
     from ntm_ray.submission.jobs import SubmittedJob
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 def stop_command(job: JobId, address: Address = None) -> None:
     """Stop a job on a cluster; what is finished is kept, and ntm-ray resume goes on with it."""
-    from ntm_ray.report.summary import print_command
     from ntm_ray.submission.cluster import SECONDS_TO_STOP, LostConnectionError
     from ntm_ray.submission.jobs import result_in
     from ntm_ray.submission.submission import Submission

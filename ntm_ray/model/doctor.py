@@ -83,12 +83,16 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 
 
 def not_judged(evidence: Evidence) -> list[str]:
-    """Return the names of the diagnoses that the evidence says nothing about."""
-    return [
+    """Return the names of the diagnoses that the evidence says nothing about.
+
+    Without validation documents, which is a finding of its own, overfitting is not among them.
+    """
+    names = [
         name
         for name, needed in _NEEDED.items()
         if any(getattr(evidence, figure) is None for figure in needed)
     ]
+    return [name for name in names if name != "overfitted" or evidence.validation_documents != 0]
 
 
 # In the order of what matters most: with a collapsed model nothing else does.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ntm_ray.corpus import bars
-from ntm_ray.model import DIAGNOSES, NTM
+from ntm_ray.model import DIAGNOSES, NTM, not_judged
 from tests.model.sick_corpora import COHERENT, made, trained
 
 if TYPE_CHECKING:
@@ -99,3 +99,4 @@ def test_without_validation_documents_that_is_what_is_said() -> None:
     model = trained(made(300, validation_fraction=0), epochs=3, **COHERENT)
     assert "small_validation" in said_of(model)
     assert "overfitted" not in said_of(model)
+    assert not_judged(model.evidence) == []

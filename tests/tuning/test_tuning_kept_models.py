@@ -142,7 +142,7 @@ def test_every_trial_of_the_search_keeps_its_best_model(tmp_path: Path) -> None:
 
 def test_a_budget_is_kept_to_and_known_again_after_a_kill(tmp_path: Path) -> None:
     events: list[Event] = []
-    one = 3600  # bytes that one of these models takes, and a little more
+    one = 4500  # bytes that one of these models takes, and a little more
     session = session_in(tmp_path, events, keep_models_mb=3 * one / MEGABYTE)
     folder = JobFolder.open(tmp_path / "job")
     carry_out(session, folder, 7)
