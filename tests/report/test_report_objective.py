@@ -99,10 +99,10 @@ def text(result: TuningResult) -> str:
     return written(result)
 
 
-def printed(result: TuningResult) -> str:
+def printed(result: TuningResult, *tuned: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=80, highlight=False, markup=False, emoji=False)
-    print_result(console, result, [], TOPICS)
+    print_result(console, result, tuned, TOPICS)
     return out.getvalue()
 
 
@@ -193,6 +193,16 @@ def test_a_job_that_searched_for_the_loss_says_nothing_of_objectives(tmp_path: P
     result = tuned(tmp_path / "job", OBJECTIVE)
     assert "minimize" not in printed(result)
     assert result.best.trial == "0000"
+
+
+def test_a_hyperparameter_of_our_own_that_drew_its_default_is_printed(
+    result: TuningResult,
+) -> None:
+    # A model's hyperparameters do not name it then: it is SageMaker's own.
+    assert "kl_weight" not in result.best.hyperparameters
+    lines = printed(result, "kl_weight", "decoder").splitlines()
+    assert ["kl_weight", "1"] in [line.split() for line in lines]
+    assert ["decoder", "product"] in [line.split() for line in lines]
 
 
 def test_live_progress_shows_the_objective_instead_of_the_loss() -> None:
