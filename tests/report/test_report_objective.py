@@ -237,7 +237,7 @@ def test_of_a_large_front_the_extremes_are_shown_and_the_others_counted() -> Non
     assert len(shown) == 8
     assert {"0000", "0019", most_unique} <= set(shown)
     assert "and 12 more in report.html and result.json" in out.getvalue()
-    assert "not here" in out.getvalue()
+    assert "not kept" in out.getvalue()
     again = io.StringIO()
     print_front(Console(file=again), models[:1], "0000")
     assert again.getvalue() == ""
