@@ -26,7 +26,7 @@ def front_rows(front: Sequence[FoundModel], best: str) -> list[list[str]]:
     rows = []
     for model in front:
         loss, npmi, uniqueness = (model.figures[name] or 0.0 for name in FRONT)
-        where = f"models/{model.trial}/{model.epoch}" if model.is_kept else "not here"
+        where = f"models/{model.trial}/{model.epoch}" if model.is_kept else "not kept"
         where = "best" if model.trial == best else where
         rows.append([model.trial, f"{loss:.4f}", f"{npmi:.3f}", f"{uniqueness:.2f}", where])
     return rows

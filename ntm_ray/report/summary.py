@@ -53,6 +53,10 @@ class Found(Protocol):
         """The Pareto front."""
 
     @property
+    def models_are_here(self) -> bool:
+        """Whether the folder has models of other trials than the best."""
+
+    @property
     def baselines(self) -> dict[str, float | None]:
         """The yardsticks."""
 
@@ -143,7 +147,8 @@ def print_result(
     else:
         console.print("Next, more words of each topic:")
         print_command(console, ["topics", best.place.uri, "--words", "20"])
-        if any(model.is_kept and model.trial != best.trial for model in result.front):
+        others = (model for model in result.front if model.trial != best.trial)
+        if result.models_are_here and any(model.is_kept for model in others):
             console.print("or another model of those above, as by NPMI:")
             print_command(console, ["best", result.place.uri, "--by", "npmi"])
 

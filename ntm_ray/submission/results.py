@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -141,11 +141,7 @@ class FetchedResult:
                 "best": said["objective"]["value"],
                 "defaults": said["objective"]["defaults"],
             },
-            # Of all models, the best one alone is fetched.
-            front=[
-                replace(FoundModel.from_json_dict(one), is_kept=one["trial"] == best["trial"])
-                for one in said["front"]
-            ],
+            front=[FoundModel.from_json_dict(one) for one in said["front"]],
             baselines=said["baselines"],
             outcomes={Status(name): number for name, number in said["trials"].items()},
             epochs_spent=said["epochs_spent"],
@@ -155,6 +151,11 @@ class FetchedResult:
             faults=said["faults"],
             topic_numbers=numbers and TopicNumbers.from_json_dict(numbers),
         )
+
+    @property
+    def models_are_here(self) -> bool:
+        """Whether models of other trials than the best were fetched: they stay where they are."""
+        return False
 
     @property
     def tuned(self) -> list[str]:

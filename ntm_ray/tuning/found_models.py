@@ -268,10 +268,8 @@ class FoundModels:
             key=lambda model: by.score(model.value(by)),
         )
         if kept:
-            value = by.words(kept[0].value(by))
-            line += (
-                f"; of those that are here {kept[0].trial} is the best ({value}): --trial takes it"
-            )
+            name, value = kept[0].trial, by.words(kept[0].value(by))
+            line += f"; of those that are here {name} is the best ({value}): --trial {name}"
         return line
 
 

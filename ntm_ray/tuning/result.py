@@ -126,6 +126,11 @@ class TuningResult:
         }
 
     @property
+    def models_are_here(self) -> bool:
+        """Whether `place` has models of other trials than the best, as far as they are kept."""
+        return True
+
+    @property
     def models(self) -> FoundModels:
         """The best models of all trials."""
         best = self._engine.best

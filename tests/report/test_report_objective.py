@@ -99,10 +99,10 @@ def text(result: TuningResult) -> str:
     return written(result)
 
 
-def printed(result: TuningResult) -> str:
+def printed(result: TuningResult, *tuned: str) -> str:
     out = io.StringIO()
     console = Console(file=out, width=80, highlight=False, markup=False, emoji=False)
-    print_result(console, result, [], TOPICS, Evidence(num_topics=2, epochs=2))
+    print_result(console, result, tuned, TOPICS, Evidence(num_topics=2, epochs=2))
     return out.getvalue()
 
 
@@ -195,6 +195,16 @@ def test_a_job_that_searched_for_the_loss_says_nothing_of_objectives(tmp_path: P
     assert result.best.trial == "0000"
 
 
+def test_a_hyperparameter_of_our_own_that_drew_its_default_is_printed(
+    result: TuningResult,
+) -> None:
+    # A model's hyperparameters do not name it then: it is SageMaker's own.
+    assert "kl_weight" not in result.best.hyperparameters
+    lines = printed(result, "kl_weight", "decoder").splitlines()
+    assert ["kl_weight", "1"] in [line.split() for line in lines]
+    assert ["decoder", "product"] in [line.split() for line in lines]
+
+
 def test_live_progress_shows_the_objective_instead_of_the_loss() -> None:
     progress = replace(PROGRESS, objective=OBJECTIVES["topic_quality"], best_value=0.1234)
     for terminal in (True, False):
@@ -227,7 +237,7 @@ def test_of_a_large_front_the_extremes_are_shown_and_the_others_counted() -> Non
     assert len(shown) == 8
     assert {"0000", "0019", most_unique} <= set(shown)
     assert "and 12 more in report.html and result.json" in out.getvalue()
-    assert "not here" in out.getvalue()
+    assert "not kept" in out.getvalue()
     again = io.StringIO()
     print_front(Console(file=again), models[:1], "0000")
     assert again.getvalue() == ""

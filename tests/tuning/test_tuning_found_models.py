@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def test_a_model_that_was_dropped_is_said_to_be_and_the_next_best_is_named(
     message = str(error.value)
     assert f"the model of trial {trial} ({by} " in message
     assert "was dropped, to keep within the job's keep_models_mb, 1024;" in message
-    assert "--trial takes it" in message
+    assert re.search(r"of those that are here (\d{4}) is the best \(.*\): --trial \1$", message)
     assert "\n" not in message
 
 
