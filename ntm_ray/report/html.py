@@ -21,7 +21,8 @@ from ntm_ray.report.plots import (
     plot_div,
     status_words,
 )
-from ntm_ray.report.topic_numbers import TOPIC_NUMBERS_HEAD, topic_curve, topic_number_cells
+from ntm_ray.report.topic_curve import topic_curve
+from ntm_ray.report.topic_numbers import TOPIC_NUMBERS_HEAD, topic_number_cells
 from ntm_ray.report.wording import count, duration, value
 from ntm_ray.tuning.faults import faults_in_words
 

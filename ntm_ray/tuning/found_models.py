@@ -288,5 +288,7 @@ def _in_best(place: Place, models: tuple[FoundModel, ...]) -> str | None:
 def _best_trial(found: FoundModel, place: Place) -> BestTrial:
     with place.brought_here() as folder:
         hyperparameters = json.loads((folder / "hyperparameters.json").read_bytes())
-        metrics = json.loads((folder / "metrics.json").read_bytes())
+        recorded = json.loads((folder / "metrics.json").read_bytes())
+    # As `NTM.metrics` has them.
+    metrics = {name: one for name, one in recorded.items() if isinstance(one, int | float)}
     return BestTrial(found.trial, hyperparameters, found.epoch, metrics, place)

@@ -256,12 +256,19 @@ def _answered(
                 f" Documents use so many where the loss is least, at num_topics "
                 f"{setting.middle} ({setting.low} to {setting.high})."
             )
+    as_good = posterior.as_good()
+    known = verdict not in (Verdict.ONE, Verdict.UNCLEAR)
+    if known and as_good[0] < as_good[1]:
+        answer += (
+            f" From num_topics {as_good[0]} to {as_good[1]} the loss is within {EQUAL_LOSSES} "
+            "nats a word of the least."
+        )
     return TopicNumbers(
         answer=answer,
         verdict=verdict,
         topics=kept,
-        num_topics=setting if verdict not in (Verdict.ONE, Verdict.UNCLEAR) else None,
-        as_good=posterior.as_good(),
+        num_topics=setting if known else None,
+        as_good=as_good,
         numbers=numbers,
         curve=posterior.curve(),
     )

@@ -30,6 +30,7 @@ def searched(corpus: Corpus, storage: Path, trials: int) -> TuningResult:
     ).run()
 
 
+@pytest.mark.timeout(600)  # the first may have to compile the training, on a busy machine
 @pytest.mark.parametrize(
     ("topics", "documents", "apart"), [(5, 800, 1), (10, 1000, 1), (20, 1500, 3)]
 )

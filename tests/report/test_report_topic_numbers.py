@@ -11,10 +11,10 @@ from rich.console import Console
 
 from ntm_ray.model import Hyperparameters
 from ntm_ray.report.judged import BEST_LOSS
+from ntm_ray.report.topic_curve import topic_curve
 from ntm_ray.report.topic_numbers import (
     TOPIC_NUMBERS_HEAD,
     print_topic_numbers,
-    topic_curve,
     topic_number_cells,
 )
 from ntm_ray.tuning import OBJECTIVE, TuningJob

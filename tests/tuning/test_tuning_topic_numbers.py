@@ -166,6 +166,7 @@ def test_the_loss_is_equal_in_a_flat_valley_and_the_answer_names_its_ends() -> N
     ]
     good = said(of).as_good
     assert good is not None
+    assert f"From num_topics {good[0]} to {good[1]} the loss is within 0.01" in said(of).answer
     assert good[0] == pytest.approx(20 / math.exp(0.5), rel=0.15)
     assert good[1] == pytest.approx(20 * math.exp(0.5), rel=0.15)
 
