@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,8 +14,11 @@ from rich.text import Text
 from ntm_ray.model.objectives import TOTAL_LOSS
 from ntm_ray.report.wording import clock, configuration, count
 from ntm_ray.tuning import Status
+from ntm_ray.tuning.space import Categorical
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from ntm_ray.corpus import Corpus
@@ -50,6 +53,7 @@ class LiveProgress:
         self._progress: Progress | None = None
         self._stopping = False
         self._last_line = 0.0
+        self._same_for_all: frozenset[str] = frozenset()
 
     def started(self, job: TuningJob, corpus: Corpus, folder: Place) -> None:
         """Say what is tuned on what, and begin the display."""
@@ -66,6 +70,7 @@ class LiveProgress:
             soft_wrap=not self._console.is_terminal,
         )
         out(f"Job folder: {folder}", soft_wrap=True)
+        self._same_for_all = _same_for_all(job)
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self._display,
@@ -114,9 +119,13 @@ class LiveProgress:
         if _seems_to_compile(progress):
             line += f"; {_COMPILING}"
         if progress.best_loss is not None and progress.best_configuration is not None:
-            how = configuration(progress.best_configuration)
+            how = self._how(progress.best_configuration)
             line += f"; best {_best(progress)}, trial {progress.best_trial}: {how}"
         self._console.print(line, markup=False, soft_wrap=True)
+
+    def _how(self, values: Mapping[str, Any]) -> str:
+        """What tells a configuration from the others."""
+        return configuration({n: v for n, v in values.items() if n not in self._same_for_all})
 
     def _display(self) -> RenderableType:
         progress = self._progress
@@ -150,7 +159,7 @@ class LiveProgress:
                     (_best(progress), "bold"),
                     "" if progress.objective.uses_topics else " nats a word",
                     f", trial {progress.best_trial}: ",
-                    (configuration(progress.best_configuration), "dim"),
+                    (self._how(progress.best_configuration), "dim"),
                 )
             )
         if self._stopping:
@@ -186,3 +195,12 @@ def _time(progress: Progress) -> str:
     if progress.seconds_left is None:
         return clock(progress.seconds)
     return f"{clock(progress.seconds)}, about {clock(progress.seconds_left)} left"
+
+
+def _same_for_all(job: TuningJob) -> frozenset[str]:
+    """The hyperparameters to which the search space leaves a single value."""
+    parameters = job.free_space.parameters
+    varied = {
+        p.name for p in parameters if p.when or not isinstance(p, Categorical) or len(p.values) > 1
+    }
+    return frozenset(p.name for p in parameters) - varied

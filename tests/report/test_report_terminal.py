@@ -33,10 +33,12 @@ def console(*, terminal: bool, width: int = 80) -> tuple[Console, io.StringIO]:
     return Console(file=out, force_terminal=terminal, width=width, highlight=False), out
 
 
-def shown(*, terminal: bool) -> str:
+def shown(*, terminal: bool, space: str = "focused") -> str:
     where, out = console(terminal=terminal)
     live = LiveProgress(where)
-    live.started(TuningJob(corpus="synthetic"), bars(documents=50), Place.at("runs/job"))
+    live.started(
+        TuningJob(corpus="synthetic", search_space=space), bars(documents=50), Place.at("runs/job")
+    )
     live.update(PROGRESS)
     live.ended()
     return out.getvalue()
@@ -53,6 +55,14 @@ def test_a_terminal_also_shows_the_best_hyperparameters_and_the_time_left() -> N
     text = shown(terminal=True)
     assert "optimizer=adam learning_rate=0.01235" in text
     assert "0:41, about 0:31 left" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_hyperparameters_that_are_the_same_for_all_trials_are_not_shown(terminal: bool) -> None:
+    # In this space the optimizer is always adam.
+    text = shown(terminal=terminal, space="coherent")
+    assert "learning_rate=0.01235" in text
+    assert "optimizer" not in text
 
 
 def test_without_a_terminal_there_are_plain_lines_without_control_codes() -> None:
