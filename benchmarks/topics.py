@@ -1,7 +1,7 @@
 """Topics beside LDA's: fit, coherence, uniqueness and time, each measured by the same code.
 
     python benchmarks/topics.py news=FOLDER docstrings manual [--topics 20 50]
-        [--seeds 0 1 2 3 4] [--models lda default coherent search] [--epochs 30] [--each] [--words]
+        [--seeds 0 1 2 3 4] [--models lda default coherent search] [--epochs 35] [--each] [--words]
         [--validation]
 
 `news=FOLDER` is a corpus that `ntm-ray` reads, under a name; `docstrings` are those of all
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--topics", type=int, nargs="+", default=[20, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--models", nargs="+", default=["lda", "default", "coherent", "prodlda"])
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=35)
     parser.add_argument("--validation", action="store_true", help="judge validation documents")
     parser.add_argument("--each", action="store_true", help="print what each seed came to")
     parser.add_argument("--words", action="store_true", help="print the topics of the first seed")
