@@ -1,8 +1,8 @@
 """Topics beside LDA's: fit, coherence, uniqueness and time, each measured by the same code.
 
     python benchmarks/topics.py news=FOLDER docstrings manual [--topics 20 50]
-        [--seeds 0 1 2 3 4] [--models lda default coherent search] [--epochs 35] [--each] [--words]
-        [--validation]
+        [--seeds 0 1 2 3 4] [--models lda default coherent search search:npmi] [--epochs 35]
+        [--each] [--words] [--validation]
 
 `news=FOLDER` is a corpus that `ntm-ray` reads, under a name; `docstrings` are those of all
 installed packages; `manual` are the manual pages of this machine. One row a corpus, number of
@@ -21,8 +21,9 @@ CPU s        Of training alone, CPU time of one thread; compiled and read before
              turns seed by seed, so that what else a machine does falls on all of them.
 
 `default` is SageMaker's NTM as it is; `coherent` the first configuration of that search space;
-`search` what a tuning job in it finds, whose time is the wall time of the whole search.
-`prodlda` needs OCTIS, and is left out where it is not installed.
+`search` what a tuning job of 10 trials in it finds, whose time is the wall time of the whole
+search; `search:npmi`, `search:topic_quality` and `search:balanced` what it finds by these
+objectives. `prodlda` needs OCTIS, and is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import re
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,7 @@ from ntm_ray import NTM, Corpus, TuningJob
 from ntm_ray.corpus.options import ReadOptions
 from ntm_ray.corpus.text import corpus_of_texts
 from ntm_ray.model import CoherenceReference, topic_uniqueness
+from ntm_ray.model.objectives import OBJECTIVES, TOTAL_LOSS
 from ntm_ray.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -252,12 +255,13 @@ def ntm(settings: dict[str, Any]) -> Callable[[Corpus, int, int], Fitted]:
     return train
 
 
-def search(corpus: Corpus, topics: int, seed: int, epochs: int) -> Fitted:
+def search(corpus: Corpus, topics: int, seed: int, epochs: int, objective: str) -> Fitted:
     """Tune in the space `coherent`, one trial at a time."""
     with tempfile.TemporaryDirectory() as storage:
         job = TuningJob(
             corpus=corpus, hyperparameters={"num_topics": topics, "epochs": epochs},
             search_space="coherent", trials=10, slots=1, seed=seed, storage=storage,
+            objective=objective,
         )  # fmt: skip
         result = job.run()
         return of_ntm(result.best.model(), result.wall_seconds)
@@ -306,9 +310,11 @@ def main() -> None:
         "lda": lda,
         "default": ntm(patient),
         "coherent": ntm(patient | first),
-        "search": lambda corpus, topics, seed: search(corpus, topics, seed, given.epochs),
         "prodlda": prodlda,
     }
+    for objective in OBJECTIVES:
+        name = "search" if objective == TOTAL_LOSS.name else f"search:{objective}"
+        models[name] = partial(search, epochs=given.epochs, objective=objective)
     if importlib.util.find_spec("octis") is None:
         del models["prodlda"]
     print("| corpus | topics | model | perplexity | own | NPMI | TU | CPU s |")
