@@ -39,8 +39,9 @@ class EpochRecord:
         validation: Losses of all validation documents after the epoch; None without any.
         seconds: Wall time of the epoch, evaluation included.
         documents_per_second: Training documents a second, evaluation left out.
-        topics: What the topics are worth; see `Judge.topics`. None: nobody asked.
-        objective: The value of the training's objective; None where that is the loss.
+        topics: What the topics are worth; see `Judge.topics`. None: nobody asked, or it diverged.
+        objective: The value of the training's objective, NaN where it cannot be told; None where
+            that is the loss.
     """
 
     epoch: int
@@ -171,10 +172,6 @@ class Training:
         trained = time.perf_counter()
         validation = self._learner.evaluate() if has_validation else None
         tensors = None
-        topics: dict[str, float] | None = None
-        if self._judge is not None:
-            tensors = self._learner.tensors()
-            topics = self._judge.topics(tensors["projection_weight"].numpy())
         ended = time.perf_counter()
         record = EpochRecord(
             epoch=self.epoch + 1,
@@ -182,10 +179,14 @@ class Training:
             validation=validation,
             seconds=ended - started,
             documents_per_second=number / (trained - started),
-            topics=topics,
         )
-        if topics is not None:
-            value = self.objective.value(record.metrics(), self.hyperparameters.num_topics)
+        if self._judge is not None:
+            value = math.nan
+            if not record.diverged:  # weights that are not numbers have no top words
+                tensors = self._learner.tensors()
+                topics = self._judge.topics(tensors["projection_weight"].numpy())
+                record = replace(record, topics=topics, seconds=time.perf_counter() - started)
+                value = self.objective.value(record.metrics(), self.hyperparameters.num_topics)
             record = replace(record, objective=value)
         self.history.append(record)
         if not record.diverged and (

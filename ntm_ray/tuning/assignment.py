@@ -54,10 +54,12 @@ class Assignment:
         hyperparameters: What it trains with, but for `feature_dim`.
         seed: Its seed.
         save_below: The score that a model must be below to be worth saving: that of the trial's
-            own that is kept, or where only the best of the job is kept, of that.
+            own that was saved, or where only the best of the job is kept, of that.
         keep_states: Whether it may be paused, so that its state is saved at rungs.
         report_seconds: How often it reports at least, in seconds of training.
         state: The saved state it goes on from; None: it begins from its seed.
+        inherited: The epoch that this leg of it begins after. Models up to there were saved by
+            whoever trained them: saved again, they could meet removals that are still to come.
     """
 
     trial: str
@@ -67,6 +69,7 @@ class Assignment:
     keep_states: bool
     state: Place | None
     report_seconds: float = REPORT_SECONDS
+    inherited: int = 0
 
 
 @dataclass(frozen=True)

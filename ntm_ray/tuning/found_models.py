@@ -193,6 +193,9 @@ class FoundModels:
             for row in rows
             if row.get("model_epoch") is not None
         )
+        if not models and (place / "best").exists():
+            # An older version carried it out, or it has only begun.
+            raise JobError(f"{where}: of no model but that in best/ is anything known")
         if not models:
             raise JobError(f"{where}: no trial has come to a model yet")
         best = _in_best(place, models)

@@ -78,7 +78,7 @@ class Session:
         if trial.name == DEFAULTS_TRIAL:
             save_below = -math.inf  # a yardstick's model is not looked at
         elif self._budget:
-            save_below = trial.saved_score if trial.is_kept else math.inf
+            save_below = trial.saved_score  # one that was dropped is not saved once more
         else:
             save_below = best.saved_score if best is not None else math.inf
         return Assignment(
@@ -89,6 +89,7 @@ class Session:
             report_seconds=pace * REPORT_SECONDS,
             keep_states=trial.name != DEFAULTS_TRIAL and self.engine.scheduler.pauses,
             state=self._folder.trial_state(*trial.begins_at) if trial.begins_at else None,
+            inherited=trial.goes_on_from[1] if trial.goes_on_from else 0,
         )
 
     def report(self, report: Report) -> Decision:

@@ -77,6 +77,9 @@ class RunningTrial:
             torch.cuda.reset_peak_memory_stats()
         if assignment.state is not None:
             self._training.load_state_dict(load_state(assignment.state))
+            best = self._training.best
+            if best is not None and best.epoch <= assignment.inherited:
+                self._measured_epoch = best.epoch
 
     def train(self) -> Report:
         """Train up to the next report: a rung, the end, or after `report_seconds`."""

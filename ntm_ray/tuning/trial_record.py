@@ -102,9 +102,11 @@ class Trial:
         # A restarted trial begins again with worse models than it had before.
         if event["saved_epoch"] is not None:
             saved = self.curve[event["saved_epoch"] - 1]
-            if self.score(saved) < self.saved_score or not self.is_kept:
+            if self.score(saved) < self.saved_score:
                 self.saved, self.saved_configuration = saved, self.configuration
-                self.saved_bytes, self.is_kept = event.get("saved_bytes", 0), True
+                self.saved_bytes = event.get("saved_bytes", 0)
+                # Older versions did not say so, and removed it without a word.
+                self.is_kept = "saved_bytes" in event
         if event.get("measures") is not None:
             measured = self.curve[event["measured_epoch"] - 1]
             if self.measured is None or self.score(measured) < self.score(self.measured):

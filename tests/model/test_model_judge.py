@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ntm_ray.model import CoherenceReference, Hyperparameters, Training, top_num
 from ntm_ray.model import judge as judges
 from ntm_ray.model.judge import Judge
 from ntm_ray.model.measures import MEASURES
-from ntm_ray.model.objectives import OBJECTIVES, TOTAL_LOSS, Objective
+from ntm_ray.model.objectives import OBJECTIVES, TOTAL_LOSS, Objective, objective_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,3 +117,20 @@ def test_a_training_that_is_restored_goes_on_with_the_same_best_epoch() -> None:
     assert second.best.epoch == whole.best.epoch
     assert [r.objective for r in second.history] == [r.objective for r in whole.history]
     np.testing.assert_array_equal(weights_of(second), weights_of(whole))
+
+
+def test_weights_that_are_no_numbers_end_a_training_that_looks_at_topics_as_diverged() -> None:
+    corpus = bars(side=6)  # more words than are looked at of a topic
+    settings = {"feature_dim": corpus.feature_dim, "num_topics": 3}
+    training = Training(
+        Hyperparameters.parse(settings), corpus, seed=0, objective=objective_named("npmi")
+    )
+    state = training.state_dict()
+    tensors = state["tensors"]
+    for name in [name for name in tensors if "projection_weight" in name]:
+        tensors[name] = tensors[name] * math.nan
+    training.load_state_dict(state)
+    record = training.train_epoch()
+    assert (training.stop_reason, training.best) == ("diverged", None)
+    assert record.topics is None
+    assert math.isnan(record.metrics()["objective"])

@@ -7,11 +7,13 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from ntm_ray import NTM, TuningJob
 from ntm_ray.corpus import bars
 from ntm_ray.errors import JobError, StorageError
+from ntm_ray.model.measures import MEASURES
 from ntm_ray.model.objectives import CHOICES
 from ntm_ray.tuning import FoundModel, FoundModels
 from ntm_ray.tuning.assignment import TrialSetting
@@ -170,6 +172,14 @@ def test_with_no_room_for_models_the_best_one_is_there_still(tmp_path: Path) -> 
     other = next(model.trial for model in ranked if model.trial != result.best.trial)
     with pytest.raises(JobError, match="was dropped, to keep within the job's keep_models_mb, 0;"):
         read.trial(other)
+
+
+def test_of_a_job_of_an_older_version_the_best_model_is_named(copied: Path) -> None:
+    table = pq.read_table(copied / "trials.parquet")
+    older = [name for name in table.column_names if name not in {"model_epoch", *MEASURES}]
+    pq.write_table(table.select(older), copied / "trials.parquet")
+    with pytest.raises(JobError, match="of no model but that in best/ is anything known"):
+        FoundModels.read(copied)
 
 
 def test_a_folder_that_is_no_job_is_refused_in_one_line(tmp_path: Path) -> None:

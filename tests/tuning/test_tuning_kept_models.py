@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,7 +189,7 @@ def test_a_journal_that_drops_what_was_never_kept_belongs_to_no_job(tmp_path: Pa
         session.engine.resume([{"event": "dropped", "trials": ["0000"], "time": 1.0}])
 
 
-def test_a_trial_that_goes_on_saves_only_what_is_better_than_its_own_that_is_kept(
+def test_a_trial_that_goes_on_saves_only_what_is_better_than_its_own_that_was_saved(
     tmp_path: Path,
 ) -> None:
     session = session_in(tmp_path, [])
@@ -199,9 +201,37 @@ def test_a_trial_that_goes_on_saves_only_what_is_better_than_its_own_that_is_kep
     engine.report(first.trial, [row], saved_epoch=1, saved_bytes=10)
     assert session.assignment(first.trial).save_below == 6.5
     engine.drop_models([engine.trials[first.trial]])
-    assert session.assignment(first.trial).save_below == float("inf")
-    # What it saves then is what is on disk, be it worse than what was.
-    worse = {"epoch": 2, OBJECTIVE: 6.7, "seconds": 0.1}
-    engine.report(first.trial, [worse], saved_epoch=2, saved_bytes=12)
+    # What is measured and what is on disk are then always of the same epoch.
+    engine.trials[first.trial].goes_on_from = first.trial, 1
+    assert session.assignment(first.trial).inherited == 1
+    assert session.assignment(first.trial).save_below == 6.5
+    better = {"epoch": 2, OBJECTIVE: 6.4, "seconds": 0.1}
+    engine.report(first.trial, [better], saved_epoch=2, saved_bytes=12)
     trial = engine.trials[first.trial]
-    assert (trial.is_kept, trial.saved, engine.models.bytes) == (True, worse, 12)
+    assert (trial.is_kept, trial.saved, engine.models.bytes) == (True, better, 12)
+
+
+def test_a_leg_saves_no_model_of_before_it_began_whose_removal_may_still_come(
+    tmp_path: Path,
+) -> None:
+    session = session_in(tmp_path, [])
+    folder = JobFolder.open(tmp_path / "job")
+    session.next_assignment()
+    assignment = session.next_assignment()
+    assert assignment is not None
+    setting = TrialSetting(frozenset({1}), 1, "cpu", "float32", 30, folder.models, folder.states)
+    paused = RunningTrial(replace(assignment, keep_states=True), CORPUS, setting, "cpu").train()
+    assert (paused.saved_epoch, paused.state_epoch) == (1, 1)
+    folder.drop_model(assignment.trial)
+    state = folder.trial_state(assignment.trial, 1)
+    values = json.loads((state.path / "values.json").read_bytes())
+    values["history"][0]["validation"]["total_loss"] = 0.0  # nothing later is better
+    (state.path / "values.json").write_text(json.dumps(values))
+    leg = replace(assignment, state=state, inherited=1)
+    report = RunningTrial(leg, CORPUS, setting, "cpu").train()
+    assert report.stop_reason == "epochs"
+    assert (report.saved_epoch, report.measures) == (None, None)
+    assert not folder.trial_model(assignment.trial, 1).exists()
+    # What it has trained since is its own to save, as after a fault.
+    again = replace(leg, inherited=0)
+    assert RunningTrial(again, CORPUS, setting, "cpu").train().saved_epoch == 1

@@ -98,7 +98,7 @@ def test_a_trial_that_begins_again_does_not_lose_the_measures_of_its_best_epoch(
     assert trial.measures == better, "what was not measured anew stays"
 
 
-def test_a_journal_without_measures_is_resumed_and_their_columns_are_null() -> None:
+def test_an_older_journal_is_resumed_without_measures_and_keeps_no_model() -> None:
     events: list[Event] = []
     engine = Engine(job_of(), events.append)
     for _ in range(2):
@@ -109,6 +109,9 @@ def test_a_journal_without_measures_is_resumed_and_their_columns_are_null() -> N
     resumed.resume(as_in_a_journal(events))
     (row,) = trials_table(resumed.searched, {"num_topics": 3, "epochs": 27}, 25).to_pylist()
     assert [row[name] for name in MEASURES] == [None] * len(MEASURES)
+    (trial,) = resumed.searched
+    assert trial.saved_score == 6.8
+    assert not trial.is_kept, "they were removed without a word in the journal"
 
 
 def test_a_measure_that_is_not_finite_is_left_out_of_the_report(
