@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -193,6 +193,7 @@ class FoundModels:
             for row in rows
             if row.get("model_epoch") is not None
         )
+        models = tuple(_as_it_is_now(model, kept, place) for model in models)
         if not models and (place / "best").exists():
             # An older version carried it out, or it has only begun.
             raise JobError(f"{where}: of no model but that in best/ is anything known")
@@ -286,6 +287,19 @@ def _in_best(place: Place, models: tuple[FoundModel, ...]) -> str | None:
         if (model.epoch, model.figures[OBJECTIVE]) == (metrics["epoch"], metrics[OBJECTIVE]):
             return model.trial
     return None
+
+
+def _as_it_is_now(model: FoundModel, kept: set[str], place: Place) -> FoundModel:
+    """What is there of a trial that has saved a better model since the table was written."""
+    names = (name.partition("/") for name in kept)
+    # What is half-written has another name.
+    epochs = [int(last) for trial, _, last in names if trial == model.trial and last.isdigit()]
+    if model.is_kept or not epochs:
+        return model
+    with (place / "models" / model.trial / str(max(epochs))).brought_here() as folder:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+    figures = {name: metrics.get(name) for name in model.figures}
+    return replace(model, epoch=metrics["epoch"], figures=figures, is_kept=True)
 
 
 def _best_trial(found: FoundModel, place: Place) -> BestTrial:

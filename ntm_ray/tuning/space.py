@@ -306,6 +306,11 @@ class SearchSpace(BaseModel):
         Raises:
             SearchSpaceError: The numbers are not in order, or no numbers of topics.
         """
+        if not 2 <= least < most:
+            raise SearchSpaceError(
+                f"num_topics: {least}:{most} is no range of numbers of topics; two numbers from 2 "
+                "on, the smaller one first, are wanted, as in 5:60"
+            )
         topics = {"name": "num_topics", "type": "integer", "min": least, "max": most}
         others = [p.model_dump() for p in self.parameters if p.name != "num_topics"]
         content = self.model_dump(exclude={"parameters", "first"})

@@ -228,35 +228,44 @@ def _answered(
     setting = Interval.of(posterior.best)
     found = Interval.of(posterior.used)
     kept: Interval | None = found
+    as_good = posterior.as_good()
+    all_of_it = _MOST_OF_IT * math.log(most / least)
     if unigram is not None and mean.min() > unigram - EQUAL_LOSSES:
         verdict, kept = Verdict.ONE, Interval(1, 1, 1)
         answer = (
             "One topic: no number of topics is better than the unigram model by "
             f"{EQUAL_LOSSES} nats a word."
         )
-    elif found.width > min(_TELLS_NOTHING, _MOST_OF_IT * math.log(most / least)):
+    elif found.width > min(_TELLS_NOTHING, all_of_it):
         verdict, kept = Verdict.UNCLEAR, None
         answer = (
             f"These trials cannot tell: 90 % between {found.low} and {found.high} topics, with "
             f"{least} to {most} tried; more trials are needed."
+        )
+    elif math.log(as_good[1] / as_good[0]) > all_of_it:
+        verdict, kept = Verdict.UNCLEAR, None
+        answer = (
+            f"These trials cannot tell: from num_topics {as_good[0]} to {as_good[1]} the loss is "
+            f"the same, to {EQUAL_LOSSES} nats a word; choose by what you want to read."
         )
     elif setting.high == most and found.high > _NEARLY_ALL * most:
         verdict = Verdict.AT_LEAST
         answer = f"At least {found.low} topics: {most}, the most that were tried, may be too few."
     elif setting.low == least > 2:
         verdict = Verdict.AT_MOST
-        answer = f"At most {found.high} topics: {least}, the fewest tried, may be too many."
+        few = max(found.high, as_good[1])
+        answer = f"At most {few} topics: {least}, the fewest that were tried, may be too many."
     else:
         verdict = Verdict.FOUND
         answer = f"About {found.middle} topics: 90 % between {found.low} and {found.high}."
         if found.low == found.high:
-            answer = f"{found.middle} topics, with more than 90 %."
+            plural = "s" * (found.middle != 1)
+            answer = f"{found.middle} topic{plural}, with more than 90 %."
         if found.middle < setting.middle:
             answer += (
                 f" Documents use so many where the loss is least, at num_topics "
                 f"{setting.middle} ({setting.low} to {setting.high})."
             )
-    as_good = posterior.as_good()
     known = verdict not in (Verdict.ONE, Verdict.UNCLEAR)
     if known and as_good[0] < as_good[1]:
         answer += (

@@ -73,6 +73,7 @@ def test_every_draw_of_a_range_lies_in_it_and_both_ends_are_drawn() -> None:
     assert drawn == {3, 4, 5}
 
 
-def test_a_range_that_is_none_is_refused() -> None:
-    with pytest.raises(SearchSpaceError, match="min 9 must be below max 5"):
-        SearchSpace.read("how_many").with_topics(9, 5)
+@pytest.mark.parametrize(("least", "most"), [(9, 5), (5, 5), (0, 5)])
+def test_a_range_that_is_none_is_refused(least: int, most: int) -> None:
+    with pytest.raises(SearchSpaceError, match=f"num_topics: {least}:{most} is no range"):
+        SearchSpace.read("how_many").with_topics(least, most)

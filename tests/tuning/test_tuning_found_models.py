@@ -155,6 +155,21 @@ def test_a_model_that_was_dropped_is_said_to_be_and_the_next_best_is_named(
     assert "\n" not in message
 
 
+def test_a_better_model_that_a_trial_has_saved_since_the_table_was_written_is_handed_over(
+    copied: Path, result: TuningResult
+) -> None:
+    by, trial = not_the_best(result)
+    (before,) = (copied / "models" / trial).iterdir()
+    later = before.with_name(str(int(before.name) + 1))
+    before.rename(later)
+    (later.parent / ".0.being-written").mkdir()
+    metrics = json.loads((later / "metrics.json").read_text()) | {"epoch": int(later.name)}
+    (later / "metrics.json").write_text(json.dumps(metrics))
+    found = FoundModels.read(copied).best_by(by)
+    assert (found.trial, found.epoch) == (trial, int(later.name))
+    assert found.place.path == later
+
+
 def test_the_models_of_all_trials_are_handed_over_by_their_names(result: TuningResult) -> None:
     read = FoundModels.read(result.folder)
     for model in read.models:

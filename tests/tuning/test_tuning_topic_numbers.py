@@ -111,7 +111,31 @@ def test_a_curve_that_still_falls_at_its_end_says_at_least() -> None:
 def test_a_curve_that_rises_from_its_beginning_says_at_most() -> None:
     numbers = said(trials(1, numbers=[k for k in EVENLY if k >= 8], noise=0.0005))
     assert numbers.verdict is Verdict.AT_MOST
-    assert "the fewest tried, may be too many" in numbers.answer
+    assert "the fewest that were tried, may be too many" in numbers.answer
+
+
+def test_a_valley_that_is_flat_over_most_of_what_was_tried_cannot_tell() -> None:
+    random = np.random.default_rng(0)
+    slowly = [
+        TopicTrial(k, 7 + 0.0003 * k + 0.0003 * random.standard_normal(), True, None)
+        for k in range(5, 60, 3)
+    ]
+    numbers = said(slowly)
+    assert numbers.verdict is Verdict.UNCLEAR
+    assert numbers.topics is None
+    assert "the loss is the same, to 0.01 nats a word" in numbers.answer
+
+
+def test_at_most_is_not_less_than_what_is_as_good() -> None:
+    random = np.random.default_rng(0)
+    slowly = [
+        TopicTrial(k, 7 + 0.001 * k + 0.0003 * random.standard_normal(), True, None)
+        for k in range(5, 60, 3)
+    ]
+    numbers = said(slowly)
+    assert numbers.verdict is Verdict.AT_MOST
+    assert numbers.as_good is not None
+    assert numbers.answer.startswith(f"At most {numbers.as_good[1]} topics:")
 
 
 def test_two_topics_are_an_answer_since_there_are_no_fewer_to_try() -> None:
