@@ -138,22 +138,25 @@ def wait_until_gone(pids: set[int], seconds: float) -> set[int]:
     return left
 
 
+def ends(folder: Path) -> list[str]:
+    """The trials of a job that have ended so far."""
+    try:
+        lines = (folder / "journal.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
+        lines = []
+    events = [json.loads(line) for line in lines]
+    return [e["trial"] for e in events if e["event"] == "report" and e["stop_reason"]]
+
+
 def wait_for_ends(folder: Path, number: int, process: subprocess.Popen[str]) -> list[str]:
     """Wait until so many trials of a running job have ended; returns their names."""
     deadline = time.monotonic() + 90
-    while True:
-        try:
-            lines = (folder / "journal.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
-            lines = []
-        events = [json.loads(line) for line in lines]
-        ended = [e["trial"] for e in events if e["event"] == "report" and e["stop_reason"]]
-        if len(ended) >= number:
-            return ended
+    while len(ended := ends(folder)) < number:
         if process.poll() is not None:
             raise AssertionError(process.communicate()[1])
-        assert time.monotonic() < deadline, events
+        assert time.monotonic() < deadline, ended
         time.sleep(0.02)
+    return ended
 
 
 def uncut(job: TuningJob, corpus: Corpus) -> Engine:

@@ -24,6 +24,7 @@ from tests.end_to_end.jobs import (
     alive,
     curve_alone,
     descendants,
+    ends,
     exactly,
     rows,
     start,
@@ -95,7 +96,7 @@ def test_a_job_killed_and_then_interrupted_and_resumed_ends_as_if_it_had_not_bee
     # kill -9 of the driver.
     with start("run", file) as killed:
         processes.add(killed.pid)
-        ended = wait_for_ends(folder, 2, killed)
+        wait_for_ends(folder, 2, killed)
         rays = descendants(killed.pid)
         processes |= rays.keys()
         # Two agents of Ray's own notice the end of their raylet late or, in containers, never.
@@ -105,11 +106,12 @@ def test_a_job_killed_and_then_interrupted_and_resumed_ends_as_if_it_had_not_bee
             TuningJob.resume(folder)
         killed.kill()
     assert wait_until_gone(workers, 30) == set(), "the private Ray outlived its driver"
+    before = len(ends(folder))
 
     # Ctrl-C of the resumed job.
     with start("resume", folder) as interrupted:
         processes.add(interrupted.pid)
-        ended = wait_for_ends(folder, len(ended) + 1, interrupted)
+        ended = wait_for_ends(folder, before + 1, interrupted)
         rays = descendants(interrupted.pid)
         processes |= rays.keys()
         os.killpg(interrupted.pid, signal.SIGINT)
