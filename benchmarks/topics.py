@@ -2,7 +2,7 @@
 
     python benchmarks/topics.py news=FOLDER docstrings manual [--topics 20 50]
         [--seeds 0 1 2 3 4] [--models lda default coherent search search:npmi] [--epochs 35]
-        [--each] [--words] [--validation]
+        [--space coherent] [--each] [--words] [--validation]
 
 `news=FOLDER` is a corpus that `ntm-ray` reads, under a name; `docstrings` are those of all
 installed packages; `manual` are the manual pages of this machine. One row a corpus, number of
@@ -20,10 +20,10 @@ NPMI, TU     Of the ten most probable words of each topic; NPMI by the training 
 CPU s        Of training alone, CPU time of one thread; compiled and read before. Models take
              turns seed by seed, so that what else a machine does falls on all of them.
 
-`default` is SageMaker's NTM as it is; `coherent` the first configuration of that search space;
-`search` what a tuning job of 10 trials in it finds, whose time is the wall time of the whole
-search; `search:npmi`, `search:topic_quality` and `search:balanced` what it finds by these
-objectives. `prodlda` needs OCTIS, and is left out where it is not installed.
+`default` is SageMaker's NTM as it is; `coherent` and `coherent_long` the first configurations of
+these search spaces; `search` what a tuning job of 10 trials in `--space` finds, whose time is the
+wall time of the whole search; `search:npmi`, `search:topic_quality` and `search:balanced` what it
+finds by these objectives. `prodlda` needs OCTIS, and is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ SIZES = (0.3, 1.0, 3.0, 10.0)
 
 LEAST_TOKENS = 40
 """A manual page with fewer is left out."""
+
+SPACES = ("coherent", "coherent_long")
 
 _ENTRIES = 1 << 21
 
@@ -255,12 +257,14 @@ def ntm(settings: dict[str, Any]) -> Callable[[Corpus, int, int], Fitted]:
     return train
 
 
-def search(corpus: Corpus, topics: int, seed: int, epochs: int, objective: str) -> Fitted:
-    """Tune in the space `coherent`, one trial at a time."""
+def search(
+    corpus: Corpus, topics: int, seed: int, epochs: int, objective: str, space: str
+) -> Fitted:
+    """Tune in a search space, one trial at a time."""
     with tempfile.TemporaryDirectory() as storage:
         job = TuningJob(
             corpus=corpus, hyperparameters={"num_topics": topics, "epochs": epochs},
-            search_space="coherent", trials=10, slots=1, seed=seed, storage=storage,
+            search_space=space, trials=10, slots=1, seed=seed, storage=storage,
             objective=objective,
         )  # fmt: skip
         result = job.run()
@@ -298,6 +302,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--models", nargs="+", default=["lda", "default", "coherent", "prodlda"])
     parser.add_argument("--epochs", type=int, default=35)
+    parser.add_argument("--space", choices=SPACES, default="coherent", help="what to search")
     parser.add_argument("--validation", action="store_true", help="judge validation documents")
     parser.add_argument("--each", action="store_true", help="print what each seed came to")
     parser.add_argument("--words", action="store_true", help="print the topics of the first seed")
@@ -305,16 +310,15 @@ def main() -> None:
 
     torch.set_num_threads(1)
     patient = {"epochs": given.epochs, "num_patience_epochs": given.epochs + 1}
-    first = dict(SearchSpace.read("coherent").first[0])
     models: dict[str, Callable[[Corpus, int, int], Fitted]] = {
         "lda": lda,
         "default": ntm(patient),
-        "coherent": ntm(patient | first),
+        **{space: ntm(patient | dict(SearchSpace.read(space).first[0])) for space in SPACES},
         "prodlda": prodlda,
     }
     for objective in OBJECTIVES:
         name = "search" if objective == TOTAL_LOSS.name else f"search:{objective}"
-        models[name] = partial(search, epochs=given.epochs, objective=objective)
+        models[name] = partial(search, epochs=given.epochs, objective=objective, space=given.space)
     if importlib.util.find_spec("octis") is None:
         del models["prodlda"]
     print("| corpus | topics | model | perplexity | own | NPMI | TU | CPU s |")

@@ -15,6 +15,7 @@ from ntm_ray.model.evaluation import Losses, LossSum, losses_of, noisy_batches
 from ntm_ray.model.network import DocumentLosses
 from ntm_ray.model.optimizers import OPTIMIZERS
 from ntm_ray.model.products import Products, multiplying
+from ntm_ray.model.schedule import Schedule
 from ntm_ray.model.staging import Shape, Stage, groups
 from ntm_ray.model.variant_network import network_for
 
@@ -70,7 +71,9 @@ class DeviceLearner:
         self._network.initialise(generator)
         self._network.start_from(corpus.train, hyperparameters, generator)
         parameters = self._network.parameters
-        self._optimizer = OPTIMIZERS[hyperparameters.optimizer](parameters, hyperparameters)
+        schedule = Schedule.of(hyperparameters, corpus.train.shape[0])
+        kind = OPTIMIZERS[hyperparameters.optimizer]
+        self._optimizer = kind(parameters, hyperparameters, schedule)
         self._source = CountsSource.of(corpus.train, device, resident=resident)
         self._shape = Shape.regular(
             self._source.lengths,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from ntm_ray.model.string_forms import allowed, number
+from ntm_ray.model.string_forms import allowed, integer, number
 
 DecoderName = Literal["product", "mixture"]
 DecoderStart = Literal["zero", "frequencies", "clusters"]
@@ -74,6 +74,36 @@ class Extensions(BaseModel):
         "2009); a normal prior stays.",
     )
 
+    encoder_dropout: Annotated[
+        float, BeforeValidator(number), allowed("a number from 0 to 0.9")
+    ] = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="Part of a document's words that the encoder does not read in a step of "
+        "training, drawn anew each time (Liang, Krishnan, Hoffman and Jebara 2018: Mult-VAE).",
+    )
+    refinement: Annotated[int, BeforeValidator(integer), allowed("an integer from 0 to 20")] = (
+        Field(
+            default=0,
+            ge=0,
+            le=20,
+            description="Rounds of expectation maximisation by which a document's topic weights "
+            "get better than the encoder's before topics learn from them, and before they are "
+            "given out; of mixed topics with a Dirichlet prior (Krishnan, Liang and Hoffman 2018; "
+            "Kim et al. 2018).",
+        )
+    )
+    learning_rate_decay: Annotated[
+        float, BeforeValidator(number), allowed("a number from 0 to 1")
+    ] = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Part of a training's steps, the last ones, over which the learning rate "
+        "falls to 0 in a straight line; adadelta has none.",
+    )
+
     @field_validator("prior_concentration")
     @classmethod
     def _none_or_enough(cls, value: float) -> float:
@@ -90,6 +120,12 @@ class Extensions(BaseModel):
     def learns_prior(self) -> bool:
         """Whether there is a Dirichlet prior that follows the documents."""
         return self.prior == "learned" and self.prior_concentration > 0
+
+    @property
+    def refines(self) -> int:
+        """How many rounds of refinement there are: none without what it takes."""
+        able = self.decoder == "mixture" and self.prior_concentration > 0
+        return self.refinement if able else 0
 
     def changed(self) -> dict[str, Any]:
         """Return those that are not off, by name."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.model.hyperparameters import Hyperparameters
     from ntm_ray.model.parameters import ParameterVector, WordGradient
+    from ntm_ray.model.schedule import Schedule
 
 _PIECE = 1 << 26
 """Most elements that are updated at a time, and so the size of what is computed on the way."""
@@ -36,6 +37,7 @@ class Optimizer(ABC):
     Args:
         parameters: What is optimised; only its weights are decayed.
         hyperparameters: learning_rate, weight_decay, rescale_gradient and clip_gradient.
+        schedule: How the learning rate changes; None: it stays.
     """
 
     accumulators: ClassVar[tuple[str, ...]] = ()
@@ -44,8 +46,14 @@ class Optimizer(ABC):
     has_rate: ClassVar[bool] = True
     """Whether steps are proportional to a learning rate."""
 
-    def __init__(self, parameters: ParameterVector, hyperparameters: Hyperparameters) -> None:
+    def __init__(
+        self,
+        parameters: ParameterVector,
+        hyperparameters: Hyperparameters,
+        schedule: Schedule | None = None,
+    ) -> None:
         self._parameters = parameters
+        self._schedule = schedule if schedule is not None and schedule.falls else None
         self._learning_rate = hyperparameters.learning_rate
         self._weight_decay = hyperparameters.weight_decay
         self._rescale = hyperparameters.rescale_gradient
@@ -69,7 +77,12 @@ class Optimizer(ABC):
 
     def rates(self, number: int) -> NDArray[np.float32]:
         """Return the learning rates of the next steps, ``(number,)``."""
-        return np.full(number, self._learning_rate, dtype=np.float32)
+        return self._scheduled(np.full(number, self._learning_rate))
+
+    def _scheduled(self, rates: NDArray[np.float64]) -> NDArray[np.float32]:
+        if self._schedule is not None:
+            rates = rates * self._schedule.factors(self.steps + 1, len(rates))
+        return rates.astype(np.float32)
 
     @torch.no_grad()
     def update(
@@ -94,7 +107,7 @@ class Optimizer(ABC):
                 if self._rescale != 1.0:
                     part.mul_(self._rescale)
                 if self._weight_decay:
-                    self._decay(weights, part)
+                    self._decay(weights, part, rate)
                 state = [tensor[:begin].view(shape)[:, columns] for tensor in states]
                 self._update(weights, part, rate, *state)
         if self._rescale != 1.0:
@@ -105,8 +118,8 @@ class Optimizer(ABC):
         if self._weight_decay:
             width = parameters.matrix_width
             matrix = gradient[parameters.others_end - begin :].view(parameters.matrix.shape)
-            self._decay(parameters.flat[begin:middle], gradient[: middle - begin])
-            self._decay(parameters.matrix[:, :width], matrix[:, :width])
+            self._decay(parameters.flat[begin:middle], gradient[: middle - begin], rate)
+            self._decay(parameters.matrix[:, :width], matrix[:, :width], rate)
         for start in range(0, len(gradient), _PIECE):
             piece = slice(start, start + _PIECE)
             flats = (tensor[begin:][piece] for tensor in (parameters.flat, *states))
@@ -121,9 +134,15 @@ class Optimizer(ABC):
             tensor.copy_(tensors[name])
         self.steps = steps
 
-    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:  # noqa: ARG002
+    def _decay(
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,  # noqa: ARG002
+        rate: float | torch.Tensor,
+    ) -> None:
         """Do the decay of weights, ahead of the rest of their step."""
-        weights.mul_(1 - self._learning_rate * self._weight_decay)
+        rate = self._learning_rate if self._schedule is None else rate
+        weights.mul_(1 - rate * self._weight_decay)
 
     @abstractmethod
     def _update(
@@ -139,6 +158,15 @@ class Optimizer(ABC):
         changes.
         """
 
+    def _slowed(self, gradient: torch.Tensor, rate: float | torch.Tensor) -> torch.Tensor:
+        """Return `gradient`, which may be overwritten, times what the schedule makes of the rate.
+
+        Where there is none, a step takes the learning rate as a number, not from the device.
+        """
+        if self._schedule is None:
+            return gradient
+        return gradient.mul_(rate / self._learning_rate)
+
     def _clip(self, gradient: torch.Tensor) -> torch.Tensor:
         if math.isinf(self._clip_at):
             return gradient
@@ -152,10 +180,10 @@ class Sgd(Optimizer):
         self,
         weights: torch.Tensor,
         gradient: torch.Tensor,
-        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        rate: float | torch.Tensor,
         *_: torch.Tensor,
     ) -> None:
-        weights.sub_(self._clip(gradient), alpha=self._learning_rate)
+        weights.sub_(self._slowed(self._clip(gradient), rate), alpha=self._learning_rate)
 
 
 class Adam(Optimizer):
@@ -168,9 +196,14 @@ class Adam(Optimizer):
         """Return the learning rates of the next steps, with the correction in them."""
         steps = range(self.steps + 1, self.steps + 1 + number)
         rates = [self._learning_rate * self.correction(step) for step in steps]
-        return np.array(rates, dtype=np.float32)
+        return self._scheduled(np.array(rates))
 
-    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+    def _decay(
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - it is a step's, decay included
+    ) -> None:
         gradient.add_(weights, alpha=self._weight_decay)
 
     def _update(
@@ -202,11 +235,12 @@ class AdaGrad(Optimizer):
         self,
         weights: torch.Tensor,
         gradient: torch.Tensor,
-        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        rate: float | torch.Tensor,
         *state: torch.Tensor,
     ) -> None:
         self._clip(gradient)
         history = state[0].addcmul_(gradient, gradient)
+        gradient = self._slowed(gradient, rate)
         weights.addcdiv_(gradient, (history + self.epsilon).sqrt_(), value=-self._learning_rate)
 
 
@@ -217,7 +251,12 @@ class AdaDelta(Optimizer):
     has_rate = False
     rho, epsilon = 0.9, 1e-5
 
-    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:  # noqa: ARG002
+    def _decay(
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,  # noqa: ARG002
+        rate: float | torch.Tensor,  # noqa: ARG002 - there is none
+    ) -> None:
         weights.mul_(1 - self._weight_decay)
 
     def _update(
@@ -242,18 +281,24 @@ class RmsProp(Optimizer):
     accumulators = ("var",)
     gamma, epsilon = 0.9, 1e-8
 
-    def _decay(self, weights: torch.Tensor, gradient: torch.Tensor) -> None:
+    def _decay(
+        self,
+        weights: torch.Tensor,
+        gradient: torch.Tensor,
+        rate: float | torch.Tensor,  # noqa: ARG002 - it is a step's, decay included
+    ) -> None:
         gradient.add_(weights, alpha=self._weight_decay)
 
     def _update(
         self,
         weights: torch.Tensor,
         gradient: torch.Tensor,
-        rate: float | torch.Tensor,  # noqa: ARG002 - it is the same in all steps
+        rate: float | torch.Tensor,
         *state: torch.Tensor,
     ) -> None:
         self._clip(gradient)
         var = state[0].mul_(self.gamma).addcmul_(gradient, gradient, value=1 - self.gamma)
+        gradient = self._slowed(gradient, rate)
         weights.addcdiv_(gradient, (var + self.epsilon).sqrt_(), value=-self._learning_rate)
 
 

@@ -17,6 +17,10 @@ The prior of a topic can follow the documents (empirical Bayes). Of all concentr
 which the mean divergence is least has ``digamma(a_k) = E[h_k]``, where ``E[h_k] = mean_k - c
 sigma_k`` over the documents. A running mean of it is kept, of which a batch makes up `NEW`.
 
+A posterior that is refined is a gamma distribution of the shape ``a + n``, with n the words that a
+document is expected to have of a topic. It is held as the Weibull distribution whose logarithm has
+the same mean and variance, :func:`gamma_as_weibull`; at the shape 1 they are the same.
+
 Sources: Minka, "Estimating a Dirichlet distribution" (2000), appendix C, for digamma's inverse;
 Wallach, Mimno and McCallum, "Rethinking LDA: why priors matter" (2009), for what it is good for.
 Zhang, Chen, Guo and Zhou, "WHAI: Weibull Hybrid Autoencoding Inference for Deep Topic
@@ -31,6 +35,9 @@ import torch
 
 EULER = 0.5772156649015329
 """Euler's constant: the mean of e is its negative."""
+
+VARIANCE = math.pi**2 / 6
+"""The variance of e."""
 
 NEW = 0.01
 """The part of a running mean that is the newest batch's."""
@@ -70,3 +77,9 @@ def concentrations(means: torch.Tensor) -> torch.Tensor:
 def mean_of(concentration: float) -> float:
     """Return the mean that :func:`concentrations` makes `concentration` of."""
     return float(torch.digamma(torch.tensor(concentration, dtype=torch.float64)))
+
+
+def gamma_as_weibull(shape: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and sigma of the posterior nearest to gamma distributions of the rate 1."""
+    sigma = (torch.special.polygamma(1, shape) / VARIANCE).sqrt()
+    return torch.digamma(shape) + EULER * sigma, sigma

@@ -18,6 +18,7 @@ from ntm_ray.model.evaluation import Losses
 from ntm_ray.model.judge import Judge
 from ntm_ray.model.objectives import TOTAL_LOSS, Objective
 from ntm_ray.model.precision import check_precision
+from ntm_ray.model.schedule import documents_an_epoch
 
 if TYPE_CHECKING:
     import torch
@@ -165,7 +166,7 @@ class Training:
             raise RuntimeError(f"the training has finished: {self.stop_reason}")
         has_validation = self.corpus.validation.shape[0] > 0
         available = self.corpus.train.shape[0]
-        number = max(1, round(self.hyperparameters.sub_sample * available))
+        number = documents_an_epoch(self.hyperparameters, available)
         documents = self._generator.permutation(available)[:number]
         started = time.perf_counter()
         train = self._learner.train(documents, self._generator)

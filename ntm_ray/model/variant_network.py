@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ntm_ray.model.mixture_decoder import MixtureDecoder
+from ntm_ray.model.dropout import dropped, seeds_of
+from ntm_ray.model.mixture_decoder import MixtureDecoder, Refinement
 from ntm_ray.model.network import DocumentLosses, Network
 from ntm_ray.model.posterior import Posterior
 from ntm_ray.model.prior import (
@@ -81,12 +82,17 @@ class VariantNetwork(Network):
     def topic_weights(self, batch: Batch) -> torch.Tensor:
         """Return theta, ``(documents, topics)``, at the posterior's mean before the softmax.
 
-        With a Weibull posterior it is the mean of what is made to sum to 1.
+        With a Weibull posterior it is the mean of what is made to sum to 1. With refinement that
+        is where rounds begin.
         """
         mean, log_sigma = self.posterior(batch)
         if self._dirichlet:
             mean = mean + torch.lgamma(1 + log_sigma.exp())
-        return torch.softmax(mean, dim=1)
+        theta = torch.softmax(mean, dim=1)
+        if not (rounds := self._own.refines):
+            return theta
+        assert isinstance(self._decoder, MixtureDecoder)
+        return self._decoder.refined(batch, theta, self._concentrations().to(theta), rounds)
 
     def kl_divergence(self, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
         """Return the KL divergence of each document's posterior from the prior, in nats."""
@@ -99,18 +105,25 @@ class VariantNetwork(Network):
         Losses are with the whole KL divergence, whatever its weight in the gradient.
         """
         source = self._input(batch)
+        if self._own.encoder_dropout:
+            source = dropped(source, self._own.encoder_dropout, seeds_of(noise))
         layers = self._encode(source, training=True)
         mean, log_sigma = self._heads(layers, self._products)
         log_sigma = log_sigma.clamp_(max=self._bound)
         found = self._sample(mean, log_sigma, noise)
         kld, pull_mean, pull_sigma = self._divergence(mean, log_sigma, found.sigma)
+        refinement = self._refinement(found.noise)
         if self._own.learns_prior:
             of_batch = (mean - EULER * found.sigma).mean(dim=0)
             self.running["prior_mean"].lerp_(of_batch, NEW)
         # With nothing but theta in it, what comes back as the mean's gradient is that of h.
         none, one = torch.zeros_like(mean), torch.ones_like(mean)
         bare = Posterior(none, none, one, none, found.wide)
-        losses = self._training_decoder.with_gradient(batch, bare)
+        if refinement is None:
+            losses = self._training_decoder.with_gradient(batch, bare)
+        else:
+            assert isinstance(self._training_decoder, MixtureDecoder)
+            losses = self._training_decoder.with_gradient(batch, bare, refinement)
         weight = self._own.kl_weight
         d_mean = losses.d_mean + weight * pull_mean
         d_log_sigma = losses.d_mean * found.sigma * found.noise + weight * pull_sigma
@@ -124,6 +137,13 @@ class VariantNetwork(Network):
         return super()._sample(
             mean, log_sigma, log_exponential(noise) if self._dirichlet else noise
         )
+
+    def _refinement(self, noise: torch.Tensor) -> Refinement | None:
+        """Return how weights are refined that the decoder learns from, if they are."""
+        if not (rounds := self._own.refines):
+            return None
+        # A document takes the noise of the next: its own is in what rounds begin with.
+        return Refinement(rounds, self._concentrations().to(noise), noise.roll(-1, 0))
 
     def _divergence(
         self, mean: torch.Tensor, log_sigma: torch.Tensor, sigma: torch.Tensor

@@ -35,6 +35,8 @@ def plain_losses(
     """
     own = hyperparameters.extensions
     hidden = torch.log1p(x) if own.encoder_input == "log" else x
+    if own.encoder_dropout:
+        hidden = hidden * plain_kept(noise, x.shape[1], own.encoder_dropout)
     for i in range(len(hyperparameters.layer_sizes)):
         linear = hidden @ p[f"encoder_{i}_weight"]
         if hyperparameters.batch_norm:
@@ -63,10 +65,45 @@ def plain_losses(
     theta = torch.softmax(mean + log_sigma.exp() * noise, dim=1)
     if own.decoder == "mixture":
         topics = torch.softmax(p["projection_weight"], dim=0)
-        return -(x * torch.log(theta @ topics.T)).sum(dim=1), kld
+        recons = -(x * torch.log(theta @ topics.detach().T)).sum(dim=1)
+        if own.refinement and own.prior_concentration:
+            theta = plain_refined(theta, x, topics, a, noise.roll(-1, 0), own.refinement)
+        learnt = -(x * torch.log(theta.detach() @ topics.T)).sum(dim=1)
+        # The value of the one; topics learn from the other.
+        return recons + learnt - learnt.detach(), kld
     logits = theta @ p["projection_weight"].T + p["projection_bias"]
     recons = -(x * torch.log_softmax(logits, dim=1)).sum(dim=1)
     return recons, kld
+
+
+def plain_kept(noise: torch.Tensor, vocabulary: int, part: float) -> torch.Tensor:
+    """What the encoder's input is multiplied by: 0 where a word is dropped."""
+    factors = np.zeros((len(noise), vocabulary))
+    for d, word in np.ndindex(*factors.shape):
+        seed = int(np.float32(noise[d, 0]).view(np.uint32))
+        x = (word * 0x9E3779B1 ^ seed) % 2**32
+        x = (x ^ x >> 16) * 0x85EBCA6B % 2**32
+        x = (x ^ x >> 13) * 0xC2B2AE35 % 2**32
+        factors[d, word] = 0 if (x ^ x >> 16) / 2**32 < part else 1 / (1 - part)
+    return torch.from_numpy(factors)
+
+
+def plain_refined(
+    theta: torch.Tensor,
+    x: torch.Tensor,
+    topics: torch.Tensor,
+    a: torch.Tensor,
+    noise: torch.Tensor,
+    rounds: int,
+) -> torch.Tensor:
+    """Topic weights that topics learn from: a sample after some rounds."""
+    for _ in range(rounds):
+        shapes = a + theta * ((x / (theta @ topics.T)) @ topics)
+        theta = shapes / shapes.sum(dim=1, keepdim=True)
+    # The Weibull distribution whose logarithm has the mean and variance of a gamma's.
+    sigma = torch.sqrt(torch.polygamma(1, shapes) * 6) / math.pi
+    mean = torch.digamma(shapes) + 0.57721566490153286 * sigma
+    return torch.softmax(mean + sigma * noise, dim=1)
 
 
 def weibull_from_gamma(
@@ -94,6 +131,12 @@ def by_bisection(means: torch.Tensor) -> torch.Tensor:
         above = torch.digamma(middle) > means
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
     return (low + high) / 2
+
+
+def plain_fall(step: int, last: int, hyperparameters: Hyperparameters) -> float:
+    """The factor on the rate of a step, counted from 1, of `last`."""
+    part = hyperparameters.extensions.learning_rate_decay
+    return 1.0 if not part else min(1.0, (last + 1 - step) / (part * last))
 
 
 def plain_update(
@@ -150,6 +193,10 @@ def plain_curve(
     state = training.state_dict()
     generator = np.random.default_rng()
     generator.bit_generator.state = state["values"]["generator"]
+    batches = -(-max(1, round(hyperparameters.sub_sample * corpus.train.shape[0])) // min(
+        hyperparameters.mini_batch_size, corpus.train.shape[0]
+    ))  # fmt: skip
+    last = hyperparameters.epochs * batches
     p = {
         name.removeprefix("network."): tensor.double().requires_grad_()
         for name, tensor in state["tensors"].items()
@@ -178,6 +225,7 @@ def plain_curve(
             objective = (recons + own.kl_weight * kld).sum()
             gradients = torch.autograd.grad(objective, list(p.values()), allow_unused=True)
             step += 1
+            left = plain_fall(step, last, hyperparameters)
             for (name, w), gradient in zip(list(p.items()), gradients, strict=True):
                 p[name] = plain_update(
                     w.detach(),
@@ -186,7 +234,7 @@ def plain_curve(
                     step,
                     name.endswith("_weight"),
                     hyperparameters,
-                    own.decoder_rate if name.startswith("projection") else 1.0,
+                    left * (own.decoder_rate if name.startswith("projection") else 1.0),
                 ).requires_grad_()
         curve.append(float(torch.cat(nats_a_word).mean()))
     return curve

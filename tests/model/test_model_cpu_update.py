@@ -10,7 +10,8 @@ from ntm_ray.model import Hyperparameters
 from ntm_ray.model.cpu import update
 from ntm_ray.model.cpu.arithmetic import compiled
 from ntm_ray.model.cpu.update import RULES, step_rates
-from tests.model.plain_ntm import plain_update
+from ntm_ray.model.schedule import Schedule
+from tests.model.plain_ntm import plain_fall, plain_update
 
 ROWS, WIDTH, STEPS = 30, 16, 400
 SETTINGS: list[dict[str, float]] = [
@@ -18,6 +19,8 @@ SETTINGS: list[dict[str, float]] = [
     {"weight_decay": 0.02},
     {"weight_decay": 0.02, "clip_gradient": 0.05},
     {"rescale_gradient": 0.1, "clip_gradient": 0.3},
+    {"weight_decay": 0.02, "learning_rate_decay": 0.6},
+    {"learning_rate_decay": 1},
 ]
 
 
@@ -44,7 +47,10 @@ class LazyRows:
         self.rule = RULES[hyperparameters.optimizer]
         self.decay = hyperparameters.weight_decay
         self.rates = step_rates(
-            hyperparameters.optimizer, hyperparameters.learning_rate, STEPS + 1
+            hyperparameters.optimizer,
+            hyperparameters.learning_rate,
+            STEPS + 1,
+            Schedule(STEPS, hyperparameters.extensions.learning_rate_decay),
         )
         self.settings = np.array(
             [hyperparameters.rescale_gradient, hyperparameters.clip_gradient, 0], np.float32
@@ -92,7 +98,8 @@ def test_many_steps_end_where_plain_updates_of_every_row_end(
         lazy.step(words, gradient)
         dense = torch.zeros(ROWS, WIDTH, dtype=torch.float64)
         dense[torch.from_numpy(words).long()] = torch.from_numpy(gradient).double()
-        plain = plain_update(plain, dense, state, step, True, hyperparameters)
+        faster = plain_fall(step, STEPS, hyperparameters)
+        plain = plain_update(plain, dense, state, step, True, hyperparameters, faster)
     lazy.refresh(np.arange(ROWS, dtype=np.int32))
     np.testing.assert_allclose(lazy.w, plain, rtol=2e-5, atol=3e-6)
     if name in {"adam", "rmsprop", "adagrad", "adadelta"}:

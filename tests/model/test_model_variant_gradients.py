@@ -25,6 +25,10 @@ CASES: list[dict[str, Any]] = [
     {"prior_concentration": 0.3, "num_topics": 3},
     {"prior_concentration": 1, "encoder_layers_activation": "relu", "spread": 0.7},
     {"kl_weight": 0.3},
+    {"encoder_dropout": 0.5, "encoder_input": "log", "vocabulary": 300},
+    {"encoder_dropout": 0.2, "decoder": "mixture", "prior_concentration": 0.7},
+    {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.3},
+    {"refinement": 3, "decoder": "mixture", "prior_concentration": 2, "num_topics": 17},
     {"kl_weight": 0.3, "prior_concentration": 2, "decoder": "mixture", "mini_batch_size": 5},
 ]
 

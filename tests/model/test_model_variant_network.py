@@ -27,6 +27,9 @@ CASES: list[dict[str, Any]] = [
     {"prior_concentration": 0.6, "decoder": "mixture", "kl_weight": 0.3},
     {"prior_concentration": 3, "encoder_input": "log"},
     {"kl_weight": 0.2},
+    {"encoder_dropout": 0.4, "encoder_input": "log", "decoder": "mixture"},
+    {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.5},
+    {"refinement": 4, "decoder": "mixture", "prior_concentration": 2, "encoder_dropout": 0.1},
 ]
 
 
@@ -95,7 +98,7 @@ def test_documents_larger_than_a_tile_change_nothing(
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if "batch_norm" not in str(case)], ids=str
+    "case", [c for c in CASES if "batch_norm" not in c and "encoder_dropout" not in c], ids=str
 )
 def test_evaluation_gives_the_losses_of_training(case: dict[str, Any]) -> None:
     made, rows = float64_network(settings(**case)), counts(9)

@@ -32,11 +32,17 @@ COHERENT: dict[str, Any] = {
     "kl_weight": 0.7,
     "prior_concentration": 0.5,
     "prior": "learned",
+    "encoder_dropout": 0.2,
+    "refinement": 2,
+    "learning_rate_decay": 1.0,
 }
 EACH = [
-    *({name: value} for name, value in COHERENT.items() if name != "prior"),
+    *({name: value} for name, value in COHERENT.items() if name not in ("prior", "refinement")),
     {"decoder_start": "frequencies"},
     {"prior_concentration": 0.3, "prior": "learned"},
+    {"encoder_dropout": 0.4},
+    {"encoder_dropout": 0.4, "decoder": "mixture", "encoder_input": "log"},
+    {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.4},
 ]
 
 
@@ -63,6 +69,32 @@ def test_five_epochs_of_the_learner_of_accelerators_are_too(
         found = train_curve(device_training(corpus, **changes), 5)
     expected = plain_curve(device_training(corpus, **changes), corpus, 5, noise)
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("make", [cpu_training, device_training])
+@pytest.mark.parametrize("weight_decay", [0, 0.01])
+@pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
+def test_any_optimizers_rate_falls(
+    corpus: Corpus,
+    optimizer: str,
+    learning_rate: float,
+    weight_decay: float,
+    make: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {
+        "optimizer": optimizer, "learning_rate": learning_rate, "weight_decay": weight_decay,
+        "epochs": 6, "sub_sample": 0.7,
+    }  # fmt: skip
+    falling = {**changes, "learning_rate_decay": 0.7}
+    with recorded_noise(monkeypatch) as noise:
+        found = train_curve(make(corpus, **falling), 6)
+    drawn = noise if make is device_training else None
+    expected = plain_curve(make(corpus, **falling), corpus, 6, drawn)
+    assert found == pytest.approx(expected, rel=1e-4)
+    constant = train_curve(make(corpus, **changes), 6)
+    # Adadelta has none.
+    assert (found == pytest.approx(constant, rel=1e-6)) == (optimizer == "adadelta")
 
 
 @pytest.mark.parametrize(("optimizer", "learning_rate"), OPTIMIZERS)
@@ -122,7 +154,8 @@ def test_a_saved_model_is_the_one_that_was_trained(
 
 @pytest.mark.parametrize("make", [cpu_training, device_training])
 def test_a_prior_that_learns_gives_rare_topics_less(corpus: Corpus, make: Any) -> None:
-    run = make(corpus, **COHERENT)
+    off = {"refinement": 0, "encoder_dropout": 0, "learning_rate_decay": 0}
+    run = make(corpus, **{**COHERENT, **off})
     before = concentrations(run.state_dict()["tensors"]["network.prior_mean"])
     assert before.numpy() == pytest.approx([0.5] * 3, rel=1e-5)
     for _ in range(30):
@@ -132,6 +165,46 @@ def test_a_prior_that_learns_gives_rare_topics_less(corpus: Corpus, make: Any) -
     after = concentrations(run.best_tensors["prior_mean"]).numpy()
     assert list(after.argsort()) == list(weights.argsort())
     assert after.max() > 1.1 * after.min()
+
+
+@pytest.mark.parametrize("make", [cpu_training, device_training])
+def test_refined_weights_fit_documents_better_and_are_where_rounds_stop(
+    corpus: Corpus, make: Any
+) -> None:
+    rough, fine = (
+        make(corpus, **{**COHERENT, "refinement": rounds, "learning_rate_decay": 0})
+        for rounds in (0, 20)
+    )
+    for run in (rough, fine):
+        run.train_epoch()
+    fine.load_state_dict(rough.state_dict())
+    models = [NTM.from_training(run) for run in (rough, fine)]
+    x, topics = corpus.train.toarray().astype(float), models[0].topic_word.astype(float)
+    theta, better = (model.transform(corpus.train).astype(float) for model in models)
+    concentration = concentrations(rough.best_tensors["prior_mean"]).numpy()
+
+    def objective(weights: np.ndarray) -> float:
+        """What rounds of expectation maximisation make greater, each of them."""
+        likelihood = (x * np.log(weights @ topics)).sum()
+        return float(likelihood + (concentration * np.log(weights)).sum())
+
+    assert objective(better) > objective(theta) + 1
+    shapes = concentration + better * ((x / (better @ topics)) @ topics.T)
+    np.testing.assert_allclose(
+        better, shapes / shapes.sum(axis=1, keepdims=True), rtol=0.05, atol=2e-3
+    )
+
+
+@pytest.mark.parametrize(
+    "missing", [{"decoder": "product"}, {"prior_concentration": 0}, {"refinement": 0}], ids=str
+)
+def test_refinement_is_of_mixed_topics_with_a_dirichlet_prior(
+    corpus: Corpus, missing: dict[str, Any]
+) -> None:
+    able = {"decoder": "mixture", "prior_concentration": 0.5, "refinement": 3}
+    with_it = train_curve(cpu_training(corpus, **{**able, **missing}), 3)
+    without = train_curve(cpu_training(corpus, **{**able, **missing, "refinement": 0}), 3)
+    assert with_it == without
 
 
 def test_a_normal_prior_has_nothing_to_learn(corpus: Corpus) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntm_ray.model.cpu.arithmetic import ONE, inner
-from ntm_ray.model.prior import BRANCH, EULER, LEAST, MOST, ROUNDS
+from ntm_ray.model.prior import BRANCH, EULER, LEAST, MOST, ROUNDS, VARIANCE
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,7 +22,7 @@ _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 @inner
-def _log_gamma(x: float) -> Any:
+def log_gamma(x: float) -> Any:
     """Return log Gamma and its derivative at x of at least 1, by Stirling's series at x + 6."""
     product, inverses = 1.0, 0.0
     for i in range(6):
@@ -32,13 +32,13 @@ def _log_gamma(x: float) -> Any:
     r = 1.0 / (y * y)
     log_y = math.log(y)
     series = (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r / 1680.0))) / y
-    log_gamma = (y - 0.5) * log_y - y + _HALF_LOG_2_PI + series - math.log(product)
+    value = (y - 0.5) * log_y - y + _HALF_LOG_2_PI + series - math.log(product)
     tail = r * (1.0 / 12.0 - r * (1.0 / 120.0 - r * (1.0 / 252.0 - r / 240.0)))
-    return log_gamma, log_y - 0.5 / y - tail - inverses
+    return value, log_y - 0.5 / y - tail - inverses
 
 
 @inner
-def _trigamma(x: float) -> Any:
+def trigamma(x: float) -> Any:
     """Return the second derivative of log Gamma at x above 0, by its series at x + 6."""
     squares = 0.0
     for i in range(6):
@@ -50,14 +50,25 @@ def _trigamma(x: float) -> Any:
 
 
 @inner
+def gamma_as_weibull(shape: float) -> Any:
+    """Return mean and sigma of the Weibull posterior nearest to a gamma distribution of rate 1.
+
+    See :func:`ntm_ray.model.prior.gamma_as_weibull`.
+    """
+    _, slope = log_gamma(1.0 + shape)
+    sigma = math.sqrt(trigamma(shape) / VARIANCE)
+    return slope - 1.0 / shape + EULER * sigma, sigma
+
+
+@inner
 def concentrations(means: Floats, out: Doubles) -> None:
     """Set `out` to the concentrations whose logarithms of weights have `means`, ``(topics,)``."""
     for k in range(out.size):
         g = np.float64(means[k])
         a = math.exp(g) + 0.5 if g >= BRANCH else -1.0 / (g + EULER)
         for _ in range(ROUNDS):
-            _, slope = _log_gamma(1.0 + a)
-            a -= (slope - 1.0 / a - g) / _trigamma(a)
+            _, slope = log_gamma(1.0 + a)
+            a -= (slope - 1.0 / a - g) / trigamma(a)
         # Not a minimum and a maximum, which would make a number of NaN.
         out[k] = LEAST if a < LEAST else (MOST if a > MOST else a)
 
@@ -74,8 +85,8 @@ def weibull_divergence(
     kld = 0.0
     for k in range(topics):
         m, s, a = np.float64(mean[k]), np.float64(sigma[k]), concentration[k]
-        log_gamma, slope = _log_gamma(1.0 + s)
-        expected = math.exp(m + log_gamma)
+        of_mean, slope = log_gamma(1.0 + s)
+        expected = math.exp(m + of_mean)
         log_weight = m - EULER * s
         kld += expected - a * log_weight - log_sigma[k] + (math.lgamma(a) - EULER - 1.0)
         pull_mean[k] = np.float32(expected - a)

@@ -27,6 +27,7 @@ from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
 from ntm_ray.model.initial import decoder_start, initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
 from ntm_ray.model.prior import log_exponential, mean_of
+from ntm_ray.model.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ _ASKED_FOR_TOGETHER = 2048
 """Documents of a mapped file are asked for while so many before them are trained on."""
 
 _EVALUATED_TOGETHER = 256
+_NO_SEEDS = np.zeros(0, dtype=np.int32)
 _KEPT_NOISE_FLOATS = 1 << 22
 
 _LEAST_SHARED = 1 << 22
@@ -72,6 +74,7 @@ class CpuLearner:
         self._shape = shape = shape_of(hyperparameters)
         self._parameters = parameters_of(shape)
         self._optimizer, self._rate = hyperparameters.optimizer, hyperparameters.learning_rate
+        self._schedule = Schedule.of(hyperparameters, corpus.train.shape[0])
         accumulators = OPTIMIZERS[self._optimizer].accumulators
         state = {name: parameters_of(shape) for name in accumulators}
         self._rule = self._make_rule(hyperparameters, list(state.values()))
@@ -147,13 +150,14 @@ class CpuLearner:
         self._work.losses[:] = 0
         last_step = self._steps + -(-len(documents) // size)
         if len(self._rule.rates) <= last_step:
-            rates = step_rates(self._optimizer, self._rate, 2 * last_step)
+            rates = step_rates(self._optimizer, self._rate, 2 * last_step, self._schedule)
             self._rule = self._rule._replace(rates=rates)
         with _flushing_denormals():
             for first in range(0, len(documents), together):
                 chosen = documents[first : first + together]
                 self._mapped.ask_for(documents[first + together : first + 2 * together])
                 noise = generator.standard_normal((len(chosen), topics), dtype=np.float32)
+                seeds = noise[:, 0].copy().view(np.int32)
                 if self._variant.dirichlet:
                     noise = log_exponential(torch.from_numpy(noise)).numpy()
                 settle = first + together >= len(documents)
@@ -162,7 +166,7 @@ class CpuLearner:
                     chosen, noise, size, self._batch, self._work,
                 )  # fmt: skip
                 if self._varies:
-                    run_variant(True, *task, self._variant)
+                    run_variant(True, *task, seeds, self._variant)
                 elif self._threads == 1:
                     run(True, *task)
                 else:
@@ -181,7 +185,7 @@ class CpuLearner:
                     chosen, noise, _EVALUATED_TOGETHER, self._judged, self._judging,
                 )  # fmt: skip
                 if self._varies:
-                    run_variant(False, *task, self._judging_variant)
+                    run_variant(False, *task, _NO_SEEDS, self._judging_variant)
                 else:
                     run(False, *task)
         return _losses(self._judging)

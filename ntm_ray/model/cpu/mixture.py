@@ -96,11 +96,15 @@ def prepare(parameters: Parameters, topics: int, words: int, mixture: Mixture) -
 
 
 @reassociating
-def _decode(
+def decode_document(
     begin: int, end: int, columns: Integers, counts: Floats, share: Floats, d_share: Floats,
-    by_word: Floats, gradient: Floats, training: bool,
+    by_word: Floats, gradient: Floats, weighs: bool, learns: bool,
 ) -> float:  # fmt: skip
-    """Return the log likelihood of one document, and leave both gradients behind."""
+    """Return the log likelihood of one document.
+
+    If it `weighs`, the gradient by shares is left in `d_share`; if it `learns`, that by the
+    exponentials is added to `gradient` as well.
+    """
     likelihood = 0.0
     for k in range(d_share.size):
         d_share[k] = ZERO
@@ -112,23 +116,27 @@ def _decode(
             p += share[k] * e[k]
         p = p if p > _LEAST else (_LEAST if p == p else p)
         likelihood += count * math.log(p)
-        if training:
-            ratio = count / p
+        ratio = count / p
+        if learns:
             g = gradient[word]
             for k in range(share.size):
                 d_share[k] += ratio * e[k]
                 g[k] += ratio * share[k]
+        elif weighs:
+            for k in range(share.size):
+                d_share[k] += ratio * e[k]
     return likelihood
 
 
 @inner
 def decode(
     batch: Documents, counts: Floats, found: int, documents: int, topics: int, training: bool,
-    work: Work, mixture: Mixture,
+    learns: bool, work: Work, mixture: Mixture,
 ) -> None:  # fmt: skip
     """Set ``work.sparse[0]`` to the log likelihood of each document's words.
 
-    In training ``work.product[0]`` becomes the gradient by theta as well.
+    In training ``work.product[0]`` becomes the gradient by theta as well; and that of the decoder
+    is begun, and made if it `learns` from these weights.
     """
     for j in range(found if training else 0):
         mixture.gradient[np.uint32(batch.words[j])] = ZERO
@@ -136,9 +144,9 @@ def decode(
         share, d_share = mixture.shares[d], mixture.d_shares[d]
         for k in range(topics):
             share[k] = work.theta[d, k] / mixture.totals[k]
-        work.sparse[0, d] = _decode(
+        work.sparse[0, d] = decode_document(
             batch.starts[d], batch.starts[d + 1], batch.columns, counts, share, d_share,
-            mixture.by_word, mixture.gradient, training,
+            mixture.by_word, mixture.gradient, training, learns,
         )  # fmt: skip
         if training:
             for k in range(topics):

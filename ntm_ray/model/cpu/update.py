@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ntm_ray.model.cpu.arithmetic import Floats, Integers
+    from ntm_ray.model.schedule import Schedule
 
 SGD, ADAM, ADAGRAD, ADADELTA, RMSPROP = range(5)
 RULES = {
@@ -152,8 +153,8 @@ def refresh_rows(
     """Bring the rows `words` up to `step`: they had no gradient since the step `last`.
 
     What m steps without a gradient do to sgd, adagrad and adadelta, and to rmsprop without weight
-    decay, is a power of what one does. Other steps are done one by one, in a cache, or as
-    :func:`_adam_steps` says.
+    decay, is a power of what one does, unless their rates differ. Other steps are done one by
+    one, in a cache, or as :func:`_adam_steps` says.
     """
     rescale, clip, wd = settings[0], settings[1], np.float32(decay)
     shrink = 1.0 - (1.0 if rule == ADADELTA else np.float64(rates[1])) * decay
@@ -188,6 +189,10 @@ def refresh_rows(
                     b[r, i] *= kept
         if decay != 0.0:
             shrunk = np.float32(shrink**missed)
+            if rule != ADADELTA and rates[step] != rates[1]:
+                shrunk = ONE
+                for t in range(since, step + 1):
+                    shrunk *= np.float32(1.0 - np.float64(rates[t]) * decay)
             for i in range(w.shape[1]):
                 w[r, i] *= shrunk
 
@@ -224,10 +229,10 @@ def _adam_steps(w: Floats, a: Floats, b: Floats, rates: Floats) -> None:
         b[i] *= root
 
 
-def step_rates(optimizer: str, learning_rate: float, steps: int) -> Floats:
+def step_rates(optimizer: str, learning_rate: float, steps: int, schedule: Schedule) -> Floats:
     """Return the rate of each step from 0 to `steps`; adam's corrects averages begun at zero."""
     step = np.arange(steps + 1)
-    rates = np.full(steps + 1, learning_rate)
+    rates = np.full(steps + 1, learning_rate) * schedule.factors(0, steps + 1)
     if optimizer == "adam":
         with np.errstate(invalid="ignore"):  # there is no step 0
             rates *= np.sqrt(1 - 0.999**step) / (1 - 0.9**step)

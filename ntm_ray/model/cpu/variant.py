@@ -23,7 +23,9 @@ from ntm_ray.model.cpu.encoder import (
 )
 from ntm_ray.model.cpu.layout import filled_rows, zeros
 from ntm_ray.model.cpu.mixture import Mixture, decode, mixture_of, prepare, step_decoder
+from ntm_ray.model.cpu.refinement import learn_refined
 from ntm_ray.model.cpu.step import make_ready, sample, sums_in_range
+from ntm_ray.model.cpu.uniform import uniform
 from ntm_ray.model.cpu.update import refresh_rows, update
 from ntm_ray.model.prior import NEW, greatest_log_sigma
 
@@ -48,6 +50,8 @@ class Variant(NamedTuple):
         log_weights: Sums of a batch's means of logarithms of weights, ``(topics,)``.
         greatest_log_sigma: What log sigma is held to with it.
         kl_weight: Weight of the KL divergence in the gradient.
+        dropout: Part of the words that the encoder does not read in training.
+        refinement: Rounds that topic weights are refined by.
         decoder_settings: As the optimizer's settings, for the decoder.
         decoder_rate: The decoder's learning rate over the encoder's.
         counts: The counts of a batch, where the encoder reads others.
@@ -65,6 +69,8 @@ class Variant(NamedTuple):
     log_weights: Doubles
     greatest_log_sigma: float
     kl_weight: float
+    dropout: float
+    refinement: int
     decoder_settings: Floats
     decoder_rate: float
     counts: Floats
@@ -91,6 +97,8 @@ def variant_of(
             greatest_log_sigma(own.prior_concentration) if own.prior_concentration else np.inf
         ),
         kl_weight=own.kl_weight,
+        dropout=own.encoder_dropout,
+        refinement=own.refines,
         decoder_settings=np.array(settings, dtype=np.float32),
         decoder_rate=own.decoder_rate,
         counts=zeros(entries),
@@ -113,6 +121,20 @@ def _damp(damps: bool, batch: Documents, documents: int, found: int, counts: Flo
 
 
 @inner
+def _drop(batch: Documents, documents: int, found: int, part: float, seeds: Integers) -> None:
+    """Hide some words of each document from the encoder; others weigh more for it."""
+    kept = np.float32(1.0 / (1.0 - part))
+    for d in range(documents):
+        for j in range(batch.starts[d], batch.starts[d + 1]):
+            dropped = uniform(batch.columns[j], seeds[d]) < part
+            batch.values[j] = ZERO if dropped else kept * batch.values[j]
+    for i in range(found):
+        for j in range(batch.word_starts[i], batch.word_starts[i + 1]):
+            dropped = uniform(batch.words[i], seeds[batch.word_documents[j]]) < part
+            batch.word_values[j] = ZERO if dropped else kept * batch.word_values[j]
+
+
+@inner
 def _restore(batch: Documents, documents: int, counts: Floats) -> None:
     for j in range(batch.starts[documents]):
         batch.values[j] = counts[j]
@@ -125,8 +147,6 @@ def _combine(
     """Add the losses of a batch, and make ready for the way back; a prior that learns goes on."""
     rows, topics, half = filled_rows(documents), shape.topics, shape.widths[-1] // 2
     heads = matrix(work.outputs, rows * shape.widths[:-1].sum(), rows, shape.widths[-1])
-    if variant.learns:
-        concentrations(variant.prior_mean, variant.concentration)
     variant.log_weights[:] = 0.0
     for d in range(documents):
         n, total = np.float64(batch.tokens[d]), work.sums[0, d]
@@ -196,11 +216,15 @@ def _sample_backward(
 @inner
 def _begin(
     shape: Shape, parameters: Parameters, batch: Documents, found: int, noise: Floats,
-    training: bool, work: Work, variant: Variant,
+    seeds: Integers, training: bool, work: Work, variant: Variant,
 ) -> None:  # fmt: skip
     documents = noise.shape[0]
     rows = filled_rows(documents)
+    if variant.learns:
+        concentrations(variant.prior_mean, variant.concentration)
     _damp(variant.damps, batch, documents, found, variant.counts)
+    if training and variant.dropout > 0.0:
+        _drop(batch, documents, found, variant.dropout, seeds)
     heads = encode(shape, parameters, batch, documents, training, work)
     _restore(batch, documents, variant.counts)
     if variant.dirichlet:
@@ -216,14 +240,21 @@ def _begin(
 
 @inner
 def _forward(
-    shape: Shape, parameters: Parameters, batch: Documents, found: int, documents: int,
+    shape: Shape, parameters: Parameters, batch: Documents, found: int, noise: Floats,
     training: bool, work: Work, variant: Variant,
 ) -> None:  # fmt: skip
+    documents = noise.shape[0]
     if variant.mixes:
+        refines = training and variant.refinement > 0
         decode(
-            batch, variant.counts, found, documents, shape.topics, training, work,
-            variant.mixture,
+            batch, variant.counts, found, documents, shape.topics, training,
+            training and not refines, work, variant.mixture,
         )  # fmt: skip
+        if refines:
+            learn_refined(
+                batch, variant.counts, shape.topics, variant.refinement, variant.concentration,
+                noise, variant.mixture,
+            )  # fmt: skip
         return
     rows = filled_rows(documents)
     for lowered in range(2):
@@ -274,9 +305,13 @@ def run_variant(
     size: int,
     batch: Documents,
     work: Work,
+    seeds: Integers,
     variant: Variant,
 ) -> None:
     """Do what :func:`ntm_ray.model.cpu.epoch.run` does, whose arguments these are.
+
+    Besides there are `seeds`, a number for each of `documents` that says which words the encoder
+    does not read in training; see :mod:`ntm_ray.model.dropout`.
 
     Losses are with the whole KL divergence, whatever its weight in the gradient.
     """
@@ -296,8 +331,10 @@ def run_variant(
                 prepare(parameters, shape.topics, shape.vocabulary, variant.mixture)
         else:
             read(counts.starts, counts.columns, counts.values, chosen, batch)
-        _begin(shape, parameters, batch, found, e, training, work, variant)
-        _forward(shape, parameters, batch, found, last - first, training, work, variant)
+        _begin(
+            shape, parameters, batch, found, e, seeds[first:last], training, work, variant,
+        )  # fmt: skip
+        _forward(shape, parameters, batch, found, e, training, work, variant)
         _combine(shape, batch, last - first, training, work, variant)
         if training:
             step += 1
