@@ -210,7 +210,8 @@ class NTM:
     def transform(self, counts: Counts | ArrayLike) -> NDArray[np.float32]:
         """Return the topic weights of documents, ``(documents, topics)``; rows sum to 1.
 
-        They are the softmax of the posterior's mean. A document without a known word gets the
+        They are the softmax of the posterior's mean, or with `refinement` what its rounds make of
+        that. A document without a known word gets the
         prior's, which is the same weight for every topic.
 
         Args:
