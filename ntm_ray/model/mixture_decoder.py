@@ -77,12 +77,9 @@ class MixtureDecoder(Decoder):
             d_theta = self._products(ratios, topics).neg_()
             gradients.append(theta * (d_theta - torch.linalg.vecdot(theta, d_theta)[:, None]))
             if refinement is not None:
-                shapes = refinement.concentration - theta * d_theta
-                if refinement.rounds > 1:
-                    theta = shapes / shapes.sum(dim=1, keepdim=True)
-                    shapes = self._expected(
-                        theta, topics, entries, refinement.concentration, refinement.rounds - 1
-                    )
+                prior = refinement.concentration
+                first = prior - theta * d_theta
+                shapes = self._expected(first, topics, entries, prior, refinement.rounds - 1)
                 mean, sigma = gamma_as_weibull(shapes)
                 theta = torch.softmax(mean + sigma * refinement.noise[tile], dim=1)
                 ratios, _ = self._ratios(theta, topics, entries)
@@ -100,14 +97,13 @@ class MixtureDecoder(Decoder):
 
     def _expected(
         self,
-        theta: torch.Tensor,
+        shapes: torch.Tensor,
         topics: torch.Tensor,
         entries: _Entries,
         concentration: torch.Tensor,
         rounds: int,
     ) -> torch.Tensor:
-        """Return the concentrations of each document's weights after some rounds, at least 1."""
-        shapes = theta
+        """Return the concentrations of each document's weights after some more rounds."""
         for _ in range(rounds):
             theta = shapes / shapes.sum(dim=1, keepdim=True)
             ratios, _ = self._ratios(theta, topics, entries)
