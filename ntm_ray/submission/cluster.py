@@ -22,7 +22,7 @@ from ntm_ray.submission.packing import JOB_FOLDER, Package
 from ntm_ray.submission.requirements import SUBMITTED_WITH, ray_differs, versions_here
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
 SECONDS_TO_STOP = 60
 """How long a job that is stopped has to end in good order; Ray's own default is 3 s."""
@@ -139,9 +139,9 @@ class Cluster:
         with self._errors(job_id):
             return str(self.client.get_job_logs(job_id))
 
-    def tail(self, job_id: str) -> AsyncIterator[str]:
+    def tail(self, job_id: str) -> AsyncGenerator[str, None]:
         """What a job has printed from its beginning, and prints from now on."""
-        tail: AsyncIterator[str] = self.client.tail_job_logs(job_id)
+        tail: AsyncGenerator[str, None] = self.client.tail_job_logs(job_id)
         return tail
 
     def stop(self, job_id: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import re
 import shlex
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ntm_ray.errors import ClusterError
 from ntm_ray.submission.cluster import LostConnectionError, UnknownJobError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from ntm_ray.submission.cluster import Cluster
     from ntm_ray.submission.jobs import SubmittedJob
+
+_T = TypeVar("_T")
 
 QUIET_SECONDS = 15.0
 """After so long without a word, the job is asked after: a connection can die without a sign."""
@@ -88,15 +92,23 @@ def follow(
             an hour.
         KeyboardInterrupt: At Ctrl-C; the job goes on.
     """
+    # One event loop for all of it: at Ctrl-C it cancels, whatever runs at that moment. Python by
+    # itself raises KeyboardInterrupt there, and drops it if a finalizer runs, of which each
+    # request has some.
+    return asyncio.run(_follow(cluster, job, log, say))
+
+
+async def _follow(
+    cluster: Cluster, job: SubmittedJob, log: Log, say: Callable[[str], None]
+) -> SubmittedJob:
     lost_since: float | None = None
     wait = _FIRST_WAIT
     while True:
         before = log.characters
         if lost_since is None:
-            asyncio.run(_read(cluster, job.id, log))
+            await _read(cluster, job.id, log)
         try:
-            now = cluster.job(job.id)
-            rest = cluster.log(job.id) if now.has_ended else ""
+            now, rest = await _beside(lambda: _asked_after(cluster, job.id))
         except UnknownJobError:
             folder = shlex.quote(job.folder)  # a shell would make another home of its ~
             raise ClusterError(
@@ -122,7 +134,7 @@ def follow(
                 log.close()
                 return now
         wait = _FIRST_WAIT if log.characters > before else min(2 * wait, _LONGEST_WAIT)
-        time.sleep(wait)
+        await asyncio.sleep(wait)
 
 
 async def _read(cluster: Cluster, job_id: str, log: Log) -> None:
@@ -139,13 +151,15 @@ async def _read(cluster: Cluster, job_id: str, log: Log) -> None:
             if done:
                 at = log.take(coming.result(), at)
                 coming = None
-            elif await asyncio.to_thread(_has_missed, cluster, job_id, log):
+            elif await _beside(lambda: _has_missed(cluster, job_id, log)):
                 return
     except (StopAsyncIteration, aiohttp.ClientError, RuntimeError, OSError):
         return  # why it has ended, the next question to the cluster will show
     finally:
         if coming is not None:
             coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        await lines.aclose()
 
 
 def _has_missed(cluster: Cluster, job_id: str, log: Log) -> bool:
@@ -154,3 +168,24 @@ def _has_missed(cluster: Cluster, job_id: str, log: Log) -> bool:
         return cluster.job(job_id).has_ended or len(cluster.log(job_id)) > log.characters
     except ClusterError:
         return True
+
+
+def _asked_after(cluster: Cluster, job_id: str) -> tuple[SubmittedJob, str]:
+    """A job as it is now, and all of its log if it has ended."""
+    now = cluster.job(job_id)
+    return now, cluster.log(job_id) if now.has_ended else ""
+
+
+async def _beside(question: Callable[[], _T]) -> _T:
+    """Ask in a thread of its own: for those of asyncio's pool, Ctrl-C waits until they end."""
+    answer: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    answer.set_running_or_notify_cancel()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question())
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="question", daemon=True).start()
+    return await asyncio.wrap_future(answer)
