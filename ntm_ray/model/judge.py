@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntm_ray.model.coherence import CoherenceReference
+from ntm_ray.model.completion import Completion
 from ntm_ray.model.evaluation import batches, kl_per_document
 from ntm_ray.model.evidence import TOP_WORDS
 from ntm_ray.model.measures import MEASURES
@@ -49,8 +51,20 @@ class Judge:
 
     def __init__(self, corpus: Corpus) -> None:
         self.documents: Counts = corpus.validation if corpus.validation.shape[0] else corpus.train
+        self._train = corpus.train.shape[0]
         is_enough = self.documents.shape[0] >= LEAST_DOCUMENTS
         self._reference = CoherenceReference(self.documents if is_enough else corpus.train)
+
+    @cached_property
+    def _completion(self) -> Completion:
+        return Completion(self.documents, self._train)
+
+    def completion(self, network: Network) -> float:
+        """Return how well halves of documents tell the others: nats a token.
+
+        See :mod:`ntm_ray.model.completion`.
+        """
+        return self._completion.nats(network)
 
     def topics(self, weights: NDArray[np.float32]) -> dict[str, float]:
         """Return the measures that topics alone decide; no document passes through the network.
@@ -82,6 +96,7 @@ class Judge:
             of_documents = topic_weights(network, self.documents)
         found = {
             "kl_per_document": kl_per_document(network, self.documents),
+            "completion": self.completion(network),
             **self.topics(weights),
             "live_topics": live_topics(of_documents),
         }

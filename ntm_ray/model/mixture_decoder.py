@@ -28,7 +28,7 @@ class MixtureDecoder(Decoder):
 
     def recons(self, batch: Batch, wide: torch.Tensor) -> torch.Tensor:
         """Return the reconstruction term of each document; see :class:`Decoder`."""
-        topics, owners = self._mixed(), _owners(batch)
+        topics, owners = self.mixed(), _owners(batch)
         found = torch.zeros_like(owners, dtype=wide.dtype)
         for tile in self._tiles(len(batch)):
             probabilities = self._products(wide[tile, : self._topics], topics.T)
@@ -47,7 +47,7 @@ class MixtureDecoder(Decoder):
             concentration: The prior's, of each topic.
             rounds: How many; what the last comes to is not sampled.
         """
-        topics, owners = self._mixed(), _owners(batch)
+        topics, owners = self.mixed(), _owners(batch)
         found = []
         for tile in self._tiles(len(batch)):
             entries = self._entries(batch, tile, owners)
@@ -66,7 +66,7 @@ class MixtureDecoder(Decoder):
                 the mean is that by h, and there is no KL divergence.
             refinement: How topic weights are refined that the decoder learns from, if they are.
         """
-        topics, owners = self._mixed(), batch.for_training.documents
+        topics, owners = self.mixed(), batch.for_training.documents
         found = torch.zeros_like(owners, dtype=topics.dtype)
         by_word, gradients = torch.zeros_like(topics), []
         for tile in self._tiles(len(batch)):
@@ -91,7 +91,7 @@ class MixtureDecoder(Decoder):
             recons=recons, kld=torch.zeros_like(recons), scaled=d_h, d_mean=d_h, d_log_sigma=d_h
         )
 
-    def _mixed(self) -> torch.Tensor:
+    def mixed(self) -> torch.Tensor:
         """Return the probability of each word in each topic, ``(vocabulary, topics)``."""
         return torch.softmax(self._matrix[:, : self._topics], dim=0)
 

@@ -140,9 +140,23 @@ class Network:
         return self._heads(self._encode(batch, training=False), self._exact)
 
     @torch.inference_mode()
-    def topic_weights(self, batch: Batch) -> torch.Tensor:
+    def encoded_weights(self, batch: Batch) -> torch.Tensor:
         """Return theta at the posterior's mean, ``(documents, topics)``; rows sum to 1."""
         return torch.softmax(self.posterior(batch)[0], dim=1)
+
+    def topic_weights(self, batch: Batch) -> torch.Tensor:
+        """Return the topic weights that the model gives out, ``(documents, topics)``."""
+        return self.encoded_weights(batch)
+
+    @torch.inference_mode()
+    def reconstruction(self, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
+        """Return the negative log likelihood of documents given topic weights, in nats.
+
+        Args:
+            batch: The documents.
+            weights: Their topic weights, ``(documents, topics)``.
+        """
+        return self._decoder.recons(batch, self._widened(weights))
 
     @torch.inference_mode()
     def losses(self, batch: Batch, noise: torch.Tensor) -> DocumentLosses:
@@ -191,11 +205,16 @@ class Network:
         self, mean: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor
     ) -> Posterior:
         sigma = log_sigma.exp()
-        wide = mean.new_zeros(len(mean), self.parameters.matrix.shape[1])
-        topics = mean.shape[1]
-        wide[:, :topics] = torch.softmax(torch.addcmul(mean, sigma, noise), dim=1)
+        theta = torch.softmax(torch.addcmul(mean, sigma, noise), dim=1)
+        return Posterior(mean, log_sigma, sigma, noise, self._widened(theta))
+
+    def _widened(self, theta: torch.Tensor) -> torch.Tensor:
+        """Return theta and a one side by side, as wide as the decoder's matrix."""
+        topics = theta.shape[1]
+        wide = theta.new_zeros(len(theta), self.parameters.matrix.shape[1])
+        wide[:, :topics] = theta
         wide[:, topics].fill_(1)
-        return Posterior(mean, log_sigma, sigma, noise, wide)
+        return wide
 
     def _heads(
         self, layers: list[_Layer], products: Products

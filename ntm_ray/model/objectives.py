@@ -31,6 +31,7 @@ class Objective:
         summary: One line on what it is.
         formula: How it is made of losses and measures, in a line.
         uses_topics: Whether the topics of an epoch must be looked at.
+        uses_completion: Whether halves of documents must be, too.
         digits: How many places behind the point tell trials apart.
     """
 
@@ -41,6 +42,7 @@ class Objective:
     uses_topics: bool
     digits: int
     _of: Callable[[Mapping[str, float], int], float]
+    uses_completion: bool = False
 
     @property
     def direction(self) -> str:
@@ -101,6 +103,16 @@ TOTAL_LOSS = Objective(
     digits=4,
     _of=lambda figures, _: figures[_LOSS],
 )
+COMPLETION = Objective(
+    name="completion",
+    is_maximized=False,
+    summary="how well half of a document tells the other half, nats a token",
+    formula="document completion: the logarithm of its perplexity",
+    uses_topics=True,
+    digits=4,
+    _of=lambda figures, _: figures["completion"],
+    uses_completion=True,
+)
 NPMI = Objective(
     name="npmi",
     is_maximized=True,
@@ -123,12 +135,13 @@ BALANCED = Objective(
     name="balanced",
     is_maximized=False,
     summary="a model that explains documents, by topics that people keep",
-    formula="total_loss - NPMI x TU; total_loss - NPMI where that is below 0",
+    formula="completion - NPMI x TU; completion - NPMI where that is below 0",
     uses_topics=True,
     digits=4,
-    _of=lambda figures, _: figures[_LOSS] - _coherent(figures, "topic_uniqueness"),
+    _of=lambda figures, _: figures["completion"] - _coherent(figures, "topic_uniqueness"),
+    uses_completion=True,
 )
-OBJECTIVES = {one.name: one for one in (TOTAL_LOSS, NPMI, TOPIC_QUALITY, BALANCED)}
+OBJECTIVES = {one.name: one for one in (TOTAL_LOSS, COMPLETION, NPMI, TOPIC_QUALITY, BALANCED)}
 """All objectives by name, the default first."""
 
 

@@ -19,6 +19,7 @@ from ntm_ray.model.judge import Judge
 from ntm_ray.model.objectives import TOTAL_LOSS, Objective
 from ntm_ray.model.precision import check_precision
 from ntm_ray.model.schedule import documents_an_epoch
+from ntm_ray.model.variant_network import network_for
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,8 @@ class EpochRecord:
         validation: Losses of all validation documents after the epoch; None without any.
         seconds: Wall time of the epoch, evaluation included.
         documents_per_second: Training documents a second, evaluation left out.
-        topics: What the topics are worth; see `Judge.topics`. None: nobody asked, or it diverged.
+        topics: What the topics are worth; see `Judge.topics`; and `completion` if the objective
+            is made of it. None: nobody asked, or it diverged.
         objective: The value of the training's objective, NaN where it cannot be told; None where
             that is the loss.
     """
@@ -186,6 +188,10 @@ class Training:
             if not record.diverged:  # weights that are not numbers have no top words
                 tensors = self._learner.tensors()
                 topics = self._judge.topics(tensors["projection_weight"].numpy())
+                if self.objective.uses_completion:
+                    network = network_for(self.hyperparameters)
+                    network.load(tensors)
+                    topics["completion"] = self._judge.completion(network)
                 record = replace(record, topics=topics, seconds=time.perf_counter() - started)
                 value = self.objective.value(record.metrics(), self.hyperparameters.num_topics)
             record = replace(record, objective=value)

@@ -79,20 +79,35 @@ class VariantNetwork(Network):
         return mean, log_sigma.clamp_(max=self._bound)
 
     @torch.inference_mode()
-    def topic_weights(self, batch: Batch) -> torch.Tensor:
+    def encoded_weights(self, batch: Batch) -> torch.Tensor:
         """Return theta, ``(documents, topics)``, at the posterior's mean before the softmax.
 
-        With a Weibull posterior it is the mean of what is made to sum to 1. With refinement that
-        is where rounds begin.
+        With a Weibull posterior it is the mean of what is made to sum to 1.
         """
         mean, log_sigma = self.posterior(batch)
         if self._dirichlet:
             mean = mean + torch.lgamma(1 + log_sigma.exp())
-        theta = torch.softmax(mean, dim=1)
+        return torch.softmax(mean, dim=1)
+
+    @torch.inference_mode()
+    def topic_weights(self, batch: Batch) -> torch.Tensor:
+        """Return the encoder's weights, or with refinement what its rounds make of them."""
+        theta = self.encoded_weights(batch)
         if not (rounds := self._own.refines):
             return theta
         assert isinstance(self._decoder, MixtureDecoder)
-        return self._decoder.refined(batch, theta, self._concentrations().to(theta), rounds)
+        return self._decoder.refined(batch, theta, self.concentrations().to(theta), rounds)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether topics are distributions over words that topic weights mix."""
+        return isinstance(self._decoder, MixtureDecoder)
+
+    @torch.inference_mode()
+    def mixed_topics(self) -> torch.Tensor:
+        """Return the probability of each word in each topic, ``(vocabulary, topics)``."""
+        assert isinstance(self._decoder, MixtureDecoder)
+        return self._decoder.mixed()
 
     def kl_divergence(self, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
         """Return the KL divergence of each document's posterior from the prior, in nats."""
@@ -143,7 +158,7 @@ class VariantNetwork(Network):
         if not (rounds := self._own.refines):
             return None
         # A document takes the noise of the next: its own is in what rounds begin with.
-        return Refinement(rounds, self._concentrations().to(noise), noise.roll(-1, 0))
+        return Refinement(rounds, self.concentrations().to(noise), noise.roll(-1, 0))
 
     def _divergence(
         self, mean: torch.Tensor, log_sigma: torch.Tensor, sigma: torch.Tensor
@@ -152,14 +167,14 @@ class VariantNetwork(Network):
         if not self._dirichlet:
             kld = super().kl_divergence(mean, log_sigma)
             return kld, mean, sigma.square() - 1
-        a = self._concentrations().to(mean)
+        a = self.concentrations().to(mean)
         expected = torch.exp(mean + torch.lgamma(1 + sigma))
         terms = EULER * a * sigma - a * mean - log_sigma + expected
         kld = (terms + (torch.lgamma(a) - EULER - 1)).sum(dim=1)
         slope = torch.digamma(1 + sigma)
         return kld, expected - a, EULER * a * sigma - 1 + expected * slope * sigma
 
-    def _concentrations(self) -> torch.Tensor:
+    def concentrations(self) -> torch.Tensor:
         """Return the prior's concentration for each topic, ``(topics,)``."""
         if self._own.learns_prior:
             return concentrations(self.running["prior_mean"])

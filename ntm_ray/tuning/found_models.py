@@ -186,7 +186,7 @@ class FoundModels:
                 trial=row["trial"],
                 epoch=row["model_epoch"],
                 figures={OBJECTIVE: row[f"model_{OBJECTIVE}"]}
-                | {name: row[name] for name in MEASURES},
+                | {name: row.get(name) for name in MEASURES},
                 num_topics=row["num_topics"],
                 is_kept=f"{row['trial']}/{row['model_epoch']}" in kept,
             )

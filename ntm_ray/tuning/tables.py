@@ -50,7 +50,7 @@ EPOCHS_SCHEMA = pa.schema(
     + [("seconds", pa.float64()), ("documents_per_second", pa.float64())]
 )
 # What is looked at after every epoch, where the objective is made of it.
-TOPIC_COLUMNS = ("objective", "npmi", "topic_uniqueness", "topic_diversity")
+TOPIC_COLUMNS = ("objective", "completion", "npmi", "topic_uniqueness", "topic_diversity")
 
 
 def trials_table(trials: Iterable[Trial], fixed: dict[str, Any], feature_dim: int) -> pa.Table:

@@ -113,7 +113,7 @@ def test_topics_are_words_to_read_without_json(model_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("objectives", ["validation:total_loss", "npmi", "topic_quality", "balanced"]),
+        ("objectives", ["validation:total_loss", "completion", "npmi", "balanced"]),
         ("search", ["random", "tpe"]),
         ("schedulers", ["asha", "none"]),
         ("spaces", ["sagemaker", "focused"]),

@@ -11,6 +11,7 @@ from ntm_ray.model.objectives import CHOICES, OBJECTIVES, TOTAL_LOSS, objective_
 
 GOOD = {
     "validation:total_loss": 7.0,
+    "completion": 6.5,
     "npmi": 0.2,
     "topic_uniqueness": 0.8,
     "topic_diversity": 0.75,
@@ -21,9 +22,10 @@ GOOD = {
     ("name", "value"),
     [
         ("validation:total_loss", 7.0),
+        ("completion", 6.5),
         ("npmi", 0.2),
         ("topic_quality", 0.2 * 0.75),
-        ("balanced", 7.0 - 0.2 * 0.8),
+        ("balanced", 6.5 - 0.2 * 0.8),
         ("topic_uniqueness", 0.8),
         ("topic_diversity", 0.75),
     ],
@@ -82,7 +84,7 @@ def test_topics_without_coherence_are_not_better_for_being_alike(name: str) -> N
 def test_a_name_that_there_is_not_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(JobError, match=r"no objective is called 'nmpi'; did you mean 'npmi'\?"):
         objective_named("nmpi")
-    with pytest.raises(JobError, match="there are validation:total_loss, npmi, topic_quality"):
+    with pytest.raises(JobError, match="there are validation:total_loss, completion, npmi, "):
         objective_named("coherence")
     with pytest.raises(JobError, match="no objective is called 'topic_uniqueness'"):
         objective_named("topic_uniqueness")

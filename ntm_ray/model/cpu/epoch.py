@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from ntm_ray.model.cpu import decoder
 from ntm_ray.model.cpu.arithmetic import compiled
 from ntm_ray.model.cpu.encoder import read
@@ -12,8 +14,8 @@ from ntm_ray.model.cpu.step import begin, combine, finish, make_ready, sums_in_r
 from ntm_ray.model.cpu.update import refresh_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     from ntm_ray.model.cpu.arithmetic import Floats, Integers
     from ntm_ray.model.cpu.layout import Documents, Parameters, Shape, Work
@@ -31,6 +33,19 @@ class Counts(NamedTuple):
     starts: NDArray[np.int32]
     columns: NDArray[np.int32]
     values: Floats
+
+
+def counts_of(counts: csr_matrix) -> Counts:
+    """Return a matrix's arrays, read-only whatever they were, so that one compiled code fits."""
+    arrays = (
+        np.ascontiguousarray(counts.indptr, dtype=np.int32),
+        np.ascontiguousarray(counts.indices, dtype=np.int32),
+        np.ascontiguousarray(counts.data, dtype=np.float32),
+    )
+    views = Counts(*(array.view(np.ndarray) for array in arrays))
+    for view in views:
+        view.flags.writeable = False
+    return views
 
 
 class Rule(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ntm_ray.corpus.mapped import MappedDocuments
-from ntm_ray.model.cpu.epoch import Counts, Rule, run
+from ntm_ray.model.cpu.epoch import Rule, counts_of, run
 from ntm_ray.model.cpu.layout import (
     Documents,
     Parameters,
@@ -84,11 +84,11 @@ class CpuLearner:
         products = self._size * shape.vocabulary * shape.topics
         self._threads = torch.get_num_threads() if products >= _LEAST_SHARED else 1
         self._varies = not hyperparameters.extensions.off
-        self._counts = _counts(corpus.train)
+        self._counts = counts_of(corpus.train)
         self._mapped = MappedDocuments(corpus.train)
         self._batch = _documents(corpus.train, self._size)
         self._work = work_of(shape, self._size, self._threads, training=True)
-        self._validation = _counts(corpus.validation)
+        self._validation = counts_of(corpus.validation)
         self._judged = _documents(corpus.validation, _EVALUATED_TOGETHER)
         judging = work_of(shape, _EVALUATED_TOGETHER, 1, training=False)
         self._judging = judging._replace(running=self._work.running)
@@ -229,19 +229,6 @@ class CpuLearner:
             if len(chosen) == len(documents):
                 self._noise = noise  # the same in every epoch
             yield chosen, noise
-
-
-def _counts(counts: csr_matrix) -> Counts:
-    """Return a matrix's arrays, read-only whatever they were, so that one compiled code fits."""
-    arrays = (
-        np.ascontiguousarray(counts.indptr, dtype=np.int32),
-        np.ascontiguousarray(counts.indices, dtype=np.int32),
-        np.ascontiguousarray(counts.data, dtype=np.float32),
-    )
-    views = Counts(*(array.view(np.ndarray) for array in arrays))
-    for view in views:
-        view.flags.writeable = False
-    return views
 
 
 def _documents(counts: csr_matrix, together: int) -> Documents:
