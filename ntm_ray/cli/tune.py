@@ -56,7 +56,8 @@ def tune_command(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="What is searched for (ntm-ray list objectives). Default: validation:total_loss.",
+            help="What is searched for (ntm-ray list objectives). Default: what the search "
+            "space is for (coherent: balanced), or validation:total_loss.",
             show_default=False,
         ),
     ] = None,

@@ -63,6 +63,11 @@ def _suits_the_space(said: dict[str, Any]) -> str:
     return space.scheduler if isinstance(space, SearchSpace) else "asha"
 
 
+def _what_the_space_is_for(said: dict[str, Any]) -> str:
+    space = said.get("search_space")
+    return space.objective if isinstance(space, SearchSpace) else TOTAL_LOSS.name
+
+
 def _cores() -> int:
     return (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -86,7 +91,7 @@ class TuningJob(BaseModel):
             whatever a scheduler says that cannot have one trial take over from another.
         objective: What is searched for, a name of `ntm-ray list objectives`: decides the best
             epoch of a trial, which trials go on, what the search algorithm learns from, and the
-            best trial.
+            best trial. Default: what the search space says, or `validation:total_loss`.
         search: A search algorithm: its name, a name with options as in
             `{"name": "bayesian", "startup_trials": 5}`, or a `ray.tune.search.Searcher` as it is.
         scheduler: A scheduler: its name, a name with options, or a
@@ -129,7 +134,7 @@ class TuningJob(BaseModel):
     # After the space: what is searched gets no default here.
     hyperparameters: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     first_configurations: bool = True
-    objective: str = TOTAL_LOSS.name
+    objective: str = Field(default_factory=_what_the_space_is_for)
     search: str | Chosen | HandedOver = "tpe"
     scheduler: str | Chosen | HandedOver = Field(default_factory=_suits_the_space)
     trials: int = Field(default=40, ge=1)

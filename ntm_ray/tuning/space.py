@@ -14,11 +14,13 @@ from pydantic import (
     Field,
     FiniteFloat,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from ntm_ray.errors import HyperparameterError, SearchSpaceError
+from ntm_ray.errors import HyperparameterError, JobError, SearchSpaceError
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.objectives import TOTAL_LOSS, objective_named
 from ntm_ray.tuning.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -183,6 +185,7 @@ class SearchSpace(BaseModel):
         first: Configurations of the space that are known to do well, tried before a search
             algorithm proposes any; see `TuningJob.first_configurations`.
         scheduler: The scheduler of a job that names none.
+        objective: The objective of a job that names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -192,6 +195,15 @@ class SearchSpace(BaseModel):
     parameters: tuple[Parameter, ...]
     first: tuple[Configuration, ...] = ()
     scheduler: str = "asha"
+    objective: str = TOTAL_LOSS.name
+
+    @field_validator("objective", mode="after")
+    @classmethod
+    def _objective_is_known(cls, objective: str) -> str:
+        try:
+            return objective_named(objective).name
+        except JobError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _first_lie_in_the_space(self) -> Self:

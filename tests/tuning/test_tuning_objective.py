@@ -191,3 +191,21 @@ def test_a_slot_looks_at_topics_after_each_epoch_if_the_objective_needs_them(
     assert trial.saved["epoch"] == scores.index(min(scores)) + 1
     metrics = json.loads((folder.best / "metrics.json").read_text())
     assert metrics["epoch"] == trial.saved["epoch"]
+
+
+def test_a_search_space_says_what_it_is_for_unless_the_job_does() -> None:
+    assert TuningJob(corpus="synthetic").objective == OBJECTIVE
+    job = TuningJob(corpus="synthetic", search_space="coherent")
+    assert job.objective == "balanced"
+    assert yaml.safe_load(job.to_yaml())["objective"] == "balanced"
+    other = TuningJob(corpus="synthetic", search_space="coherent", objective=OBJECTIVE)
+    assert other.objective == OBJECTIVE
+    assert TuningJob(**yaml.safe_load(other.to_yaml())).objective == OBJECTIVE
+
+
+def test_a_search_space_that_is_for_nothing_there_is_is_refused_in_one_line() -> None:
+    space = {"name": "own", "parameters": [], "objective": "blanced"}
+    with pytest.raises(
+        JobError, match=r"objective: no objective is called 'blanced'; did you mean"
+    ):
+        TuningJob(corpus="synthetic", search_space=space)
