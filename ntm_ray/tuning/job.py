@@ -58,7 +58,7 @@ def _may_be_wrong(choice: str | Chosen | HandedOver, registry: Registry) -> bool
     return isinstance(choice, Chosen) or not named.is_ours or bool(named.entry.extras)
 
 
-def _suits_the_space(said: dict[str, Any]) -> str:
+def _suits_the_space(said: dict[str, Any]) -> str | dict[str, Any]:
     space = said.get("search_space")  # missing where it is wrong, and that is what will be said
     return space.scheduler if isinstance(space, SearchSpace) else "asha"
 
@@ -136,7 +136,9 @@ class TuningJob(BaseModel):
     first_configurations: bool = True
     objective: str = Field(default_factory=_what_the_space_is_for)
     search: str | Chosen | HandedOver = "tpe"
-    scheduler: str | Chosen | HandedOver = Field(default_factory=_suits_the_space)
+    scheduler: str | Chosen | HandedOver = Field(
+        default_factory=_suits_the_space, validate_default=True
+    )
     trials: int = Field(default=40, ge=1)
     slots: int = Field(default_factory=lambda: min(_cores(), MOST_DEFAULT_SLOTS), ge=1)
     max_concurrent: int | None = Field(default=None, ge=1)

@@ -184,7 +184,8 @@ class SearchSpace(BaseModel):
             another range for each optimizer.
         first: Configurations of the space that are known to do well, tried before a search
             algorithm proposes any; see `TuningJob.first_configurations`.
-        scheduler: The scheduler of a job that names none.
+        scheduler: The scheduler of a job that names none: a name, or one with options as in
+            `{"name": "asha", "grace_epochs": 4}`.
         objective: The objective of a job that names none.
     """
 
@@ -194,7 +195,7 @@ class SearchSpace(BaseModel):
     description: str = ""
     parameters: tuple[Parameter, ...]
     first: tuple[Configuration, ...] = ()
-    scheduler: str = "asha"
+    scheduler: str | dict[str, Any] = "asha"
     objective: str = TOTAL_LOSS.name
 
     @field_validator("objective", mode="after")

@@ -45,6 +45,13 @@ def test_rungs_are_the_powers_of_three_below_the_budget(
 
 
 @pytest.mark.parametrize(
+    ("max_epochs", "rungs"), [(4, ()), (5, (4,)), (12, (4,)), (13, (4, 12)), (37, (4, 12, 36))]
+)
+def test_the_first_rung_can_be_given(max_epochs: int, rungs: tuple[int, ...]) -> None:
+    assert ASHA(max_epochs, SPACE, 0, grace_epochs=4).rungs == rungs
+
+
+@pytest.mark.parametrize(
     ("reached", "best"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2), (7, 3)]
 )
 def test_of_n_that_reached_a_rung_the_best_third_rounded_up_goes_on(

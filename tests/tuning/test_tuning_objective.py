@@ -197,6 +197,8 @@ def test_a_search_space_says_what_it_is_for_unless_the_job_does() -> None:
     assert TuningJob(corpus="synthetic").objective == OBJECTIVE
     job = TuningJob(corpus="synthetic", search_space="coherent")
     assert job.objective == "balanced"
+    assert str(job.scheduler) == "asha, grace_epochs 4"
+    assert TuningJob(**yaml.safe_load(job.to_yaml())) == job
     assert yaml.safe_load(job.to_yaml())["objective"] == "balanced"
     other = TuningJob(corpus="synthetic", search_space="coherent", objective=OBJECTIVE)
     assert other.objective == OBJECTIVE

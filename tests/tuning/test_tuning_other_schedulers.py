@@ -14,6 +14,7 @@ from ntm_ray.testing.spaces import EVERYTHING, NOTHING
 from ntm_ray.tuning import SearchSpace
 from ntm_ray.tuning.engine import Engine
 from ntm_ray.tuning.schedulers import Decision, Leg
+from ntm_ray.tuning.schedulers.asha import ASHA
 from ntm_ray.tuning.schedulers.hyperband import Hyperband
 from ntm_ray.tuning.schedulers.median import Median
 from ntm_ray.tuning.schedulers.pbt import KEPT, PBT
@@ -246,6 +247,7 @@ def test_the_interval_can_be_given() -> None:
         (lambda: PBT(9, NOTHING, 0, interval=0), "interval = 0: at least 1"),
         (lambda: Hyperband(9, NOTHING, 0, reduction_factor=1), "reduction_factor = 1: at least 2"),
         (lambda: Median(9, NOTHING, 0, grace_epochs=0), "grace_epochs = 0: at least 1"),
+        (lambda: ASHA(9, NOTHING, 0, grace_epochs=0), "grace_epochs = 0: at least 1"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(make: type, message: str) -> None:

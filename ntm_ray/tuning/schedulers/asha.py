@@ -21,10 +21,10 @@ REDUCTION_FACTOR = 3
 TIE = 0.01
 
 
-def rungs_of(max_epochs: int) -> tuple[int, ...]:
-    """The rungs below a budget: the powers of `REDUCTION_FACTOR`."""
+def rungs_of(max_epochs: int, first: int = 1) -> tuple[int, ...]:
+    """The rungs below a budget: the first one, times the powers of `REDUCTION_FACTOR`."""
     rungs = []
-    rung = 1
+    rung = first
     while rung < max_epochs:
         rungs.append(rung)
         rung *= REDUCTION_FACTOR
@@ -34,9 +34,9 @@ def rungs_of(max_epochs: int) -> tuple[int, ...]:
 class ASHA(Scheduler):
     """At each rung, the best third of those that have reached it so far goes on.
 
-    Rungs stand at 1, 3, 9, ... epochs below the budget. A trial that reaches a rung as the n-th
-    goes on if fewer than ceil(n / 3) trials, itself counted in n, have a smaller loss there or
-    have gone on with the same, as close as `TIE`:
+    Rungs stand at 1, 3, 9, ... epochs below the budget, times `grace_epochs`. A trial that reaches
+    a rung as the n-th goes on if fewer than ceil(n / 3) trials, itself counted in n, have a
+    smaller loss there or have gone on with the same, as close as `TIE`:
 
     ======================  ==  ==  ==  ==  ==  ==  ==
     reached the rung (n)     1   2   3   4   5   6   7
@@ -45,10 +45,28 @@ class ASHA(Scheduler):
 
     Nothing waits: the first to reach a rung always goes on. Trials that diverged (infinite loss)
     push no one's threshold, and cannot go on themselves.
+
+    Args:
+        max_epochs: The budget of a trial.
+        space: Not used.
+        seed: Not used.
+        grace_epochs: The first rung.
+
+    Raises:
+        ValueError: `grace_epochs` is below 1.
     """
 
-    def __init__(self, max_epochs: int, space: SearchSpace, seed: int) -> None:  # noqa: ARG002
-        self._rungs = rungs_of(max_epochs)
+    def __init__(
+        self,
+        max_epochs: int,
+        space: SearchSpace,  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+        *,
+        grace_epochs: int = 1,
+    ) -> None:
+        if grace_epochs < 1:
+            raise ValueError(f"grace_epochs = {grace_epochs}: at least 1 is wanted")
+        self._rungs = rungs_of(max_epochs, grace_epochs)
         self._losses: dict[int, list[float]] = {rung: [] for rung in self._rungs}
         self._gone_on: dict[int, list[float]] = {rung: [] for rung in self._rungs}
         self._entered: dict[int, set[str]] = {rung: set() for rung in self._rungs}
