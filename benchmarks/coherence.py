@@ -5,7 +5,8 @@
 Prints milliseconds and per cent of an epoch, with SageMaker's NTM and with the first configuration
 of the space `coherent`, each the least of several runs by the time of the processor: NPMI alone;
 all that an objective made of topics takes after each epoch (NPMI, TU, TD and a copy of the
-weights); all of a model's measures, and writing it, which a trial does at rungs. Top words are
+weights); document completion, which `completion` and `balanced` take besides; all of a model's
+measures, and writing it, which a trial does at rungs. Top words are
 those of the model after each epoch, so that some of them are new to the reference.
 
 With `--references`, NPMI of both by different documents, epoch by epoch: who has few documents
@@ -27,6 +28,7 @@ from ntm_ray import NTM, Corpus
 from ntm_ray.model import CoherenceReference, Hyperparameters, Training, top_numbers
 from ntm_ray.model.judge import Judge
 from ntm_ray.model.objectives import OBJECTIVES
+from ntm_ray.model.variant_network import network_for
 from ntm_ray.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -73,10 +75,10 @@ def print_costs(corpus: Corpus, many: list[int]) -> None:
         f"documents; ready to judge in {1e3 * made:.1f} ms"
     )
     print(
-        "| topics | model | epoch ms | NPMI ms | % | objective ms | % | measures ms | % "
-        "| save ms | % |"
+        "| topics | model | epoch ms | NPMI ms | % | objective ms | % | completion ms | % "
+        "| measures ms | % | save ms | % |"
     )
-    print("|---" * 11 + "|")
+    print("|---" * 13 + "|")
     for topics in many:
         for name, settings in models().items():
             every = settings_for(corpus, topics, EPOCHS) | settings
@@ -92,6 +94,7 @@ def print_costs(corpus: Corpus, many: list[int]) -> None:
                 "epoch": [],
                 "npmi": [],
                 "topics": [],
+                "completion": [],
                 "all": [],
                 "save": [],
             }
@@ -104,6 +107,7 @@ def print_costs(corpus: Corpus, many: list[int]) -> None:
                 numbers = timed(top_numbers, weights, 10)
                 spent["npmi"].append(numbers[1] + timed(reference.npmi, numbers[0])[1])
                 spent["topics"].append(copied + timed(judge.topics, weights)[1])
+                spent["completion"].append(timed(complete, judge, training, tensors)[1])
                 model, judged = timed(NTM.from_training, plain, judge=judge)
                 spent["all"].append(judged)
                 with tempfile.TemporaryDirectory() as folder:
@@ -111,6 +115,13 @@ def print_costs(corpus: Corpus, many: list[int]) -> None:
             epoch, *others = (1e3 * min(times) for times in spent.values())
             cells = " | ".join(f"{ms:.1f} | {100 * ms / epoch:.1f}" for ms in others)
             print(f"| {topics} | {name} | {epoch:.1f} | {cells} |")
+
+
+def complete(judge: Judge, training: Training, tensors: dict[str, torch.Tensor]) -> float:
+    """Do what a training does after an epoch for document completion."""
+    network = network_for(training.hyperparameters)
+    network.load(tensors)
+    return judge.completion(network)
 
 
 def print_references(corpus: Corpus, topics: int) -> None:
