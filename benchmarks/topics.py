@@ -23,9 +23,9 @@ CPU s        Of one training, CPU time of one thread; compiled and read before. 
 search s     Wall time of the whole search, with the start of Ray.
 
 `default` is SageMaker's NTM as it is; `coherent` the first configuration of this search space;
-`search` what a tuning job of 10 trials in it finds, one at a time, by the objective of the space;
-`search:npmi`, `search:completion` and so on what it finds by others. `prodlda` needs OCTIS, and is
-left out where it is not installed.
+`search` what a tuning job of 12 trials in it finds, one at a time, by the objective of the space;
+`search:npmi`, `search:completion` and so on what it finds by others. `octis` and `topmost` are the
+ProdLDA of these packages (`topic_peers.py`), left out where they are not installed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gzip
-import importlib
 import importlib.util
 import itertools
 import math
@@ -70,6 +69,10 @@ LEAST_TOKENS = 40
 """A manual page with fewer is left out."""
 
 SPACE = "coherent"
+TRIALS = 12
+
+PEERS = ("octis", "topmost")
+"""Packages whose ProdLDA can be trained."""
 
 _ENTRIES = 1 << 21
 
@@ -270,7 +273,7 @@ def search(
     with tempfile.TemporaryDirectory() as storage:
         job = TuningJob(
             corpus=corpus, hyperparameters={"num_topics": topics, "epochs": epochs},
-            search_space=SPACE, trials=10, slots=1, seed=seed, storage=storage, **said,
+            search_space=SPACE, trials=TRIALS, slots=1, seed=seed, storage=storage, **said,
         )  # fmt: skip
         result = job.run()
         found = of_ntm(result.best.model(), math.nan)
@@ -278,27 +281,17 @@ def search(
     return dataclasses.replace(found, seconds=again.seconds, search_seconds=result.wall_seconds)
 
 
-def prodlda(corpus: Corpus, topics: int, seed: int) -> Fitted:
-    """Train OCTIS's ProdLDA with its own defaults and 100 epochs."""
-    octis = "octis.models.pytorchavitm"
-    kind = importlib.import_module(f"{octis}.avitm.avitm").AVITM
-    documents = importlib.import_module(f"{octis}.datasets.bow").BOWDataset
+def peer(name: str) -> Callable[[Corpus, int, int], Fitted]:
+    """Return a function that trains the ProdLDA of another package."""
 
-    torch.manual_seed(seed)
-    names = dict(enumerate(corpus.vocabulary))
-    data = documents(corpus.train.toarray(), names)
-    model = kind(len(corpus.vocabulary), topics, "prodLDA", num_epochs=100)
-    started = time.process_time()
-    model.fit(data, None)
-    seconds = time.process_time() - started
-    logits = model.best_components.numpy().astype(np.float64)
-    found = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found /= found.sum(axis=1, keepdims=True)
+    def train(corpus: Corpus, topics: int, seed: int) -> Fitted:
+        from benchmarks import topic_peers
 
-    def own(_: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
-        return np.full(judged.nnz, np.nan)
+        kinds = {"octis": topic_peers.octis_prodlda, "topmost": topic_peers.topmost_prodlda}
+        trained = kinds[name](corpus, topics, seed)
+        return Fitted(trained.topics, trained.own, mixes=False, seconds=trained.seconds)
 
-    return Fitted(found, own, mixes=False, seconds=seconds)
+    return train
 
 
 def main() -> None:
@@ -307,7 +300,7 @@ def main() -> None:
     parser.add_argument("corpora", nargs="+")
     parser.add_argument("--topics", type=int, nargs="+", default=[20, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--models", nargs="+", default=["lda", "default", "coherent", "prodlda"])
+    parser.add_argument("--models", nargs="+", default=["lda", "default", "coherent", *PEERS])
     parser.add_argument("--epochs", type=int, default=35)
     parser.add_argument("--validation", action="store_true", help="judge validation documents")
     parser.add_argument("--each", action="store_true", help="print what each seed came to")
@@ -320,13 +313,11 @@ def main() -> None:
         "lda": lda,
         "default": ntm(patient),
         SPACE: ntm(patient | dict(SearchSpace.read(SPACE).first[0])),
-        "prodlda": prodlda,
+        **{name: peer(name) for name in PEERS if importlib.util.find_spec(name)},
     }
     models["search"] = partial(search, epochs=given.epochs)
     for objective in OBJECTIVES:
         models[f"search:{objective}"] = partial(search, epochs=given.epochs, objective=objective)
-    if importlib.util.find_spec("octis") is None:
-        del models["prodlda"]
     print("| corpus | topics | model | perplexity | own | NPMI | TU | CPU s | search s |")
     print("|---|---|---|---|---|---|---|---|---|")
     asked = {name: models[name] for name in given.models if name in models}
