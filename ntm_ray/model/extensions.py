@@ -94,6 +94,16 @@ class Extensions(BaseModel):
             "Kim et al. 2018).",
         )
     )
+    diversity_weight: Annotated[
+        float, BeforeValidator(number), allowed("a number from 0 to 1")
+    ] = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Weight, in nats a token, of the mean cosine of pairs of topics, which is "
+        "added to the loss in training so that topics differ; of mixed topics (after Ding, "
+        "Nallapati and Xiang 2018).",
+    )
     learning_rate_decay: Annotated[
         float, BeforeValidator(number), allowed("a number from 0 to 1")
     ] = Field(
@@ -126,6 +136,11 @@ class Extensions(BaseModel):
         """How many rounds of refinement there are: none without what it takes."""
         able = self.decoder == "mixture" and self.prior_concentration > 0
         return self.refinement if able else 0
+
+    @property
+    def parts(self) -> float:
+        """The weight of the term that parts topics: 0 where they are not mixed."""
+        return self.diversity_weight if self.decoder == "mixture" else 0.0
 
     def changed(self) -> dict[str, Any]:
         """Return those that are not off, by name."""

@@ -24,7 +24,13 @@ _LEAST = 1e-30
 
 
 class MixtureDecoder(Decoder):
-    """A :class:`Decoder` whose weights are the logits of topics; its bias is not used."""
+    """A :class:`Decoder` whose weights are the logits of topics; its bias is not used.
+
+    Attributes:
+        apart: What parts topics in training; see :mod:`ntm_ray.model.diversity`.
+    """
+
+    apart: float = 0.0
 
     def recons(self, batch: Batch, wide: torch.Tensor) -> torch.Tensor:
         """Return the reconstruction term of each document; see :class:`Decoder`."""
@@ -85,7 +91,13 @@ class MixtureDecoder(Decoder):
                 ratios, _ = self._ratios(theta, topics, entries)
             self._products.add(by_word, ratios.T, theta)
         weights = by_word.mul_(topics)
-        self._gradient[:, : self._topics] = topics * weights.sum(dim=0) - weights
+        gradient = topics * weights.sum(dim=0) - weights
+        if self.apart > 0:
+            units = topics / torch.linalg.vector_norm(topics, dim=0)
+            total = units.sum(dim=1, keepdim=True)
+            along = (units * total).sum(dim=0)
+            gradient += self.apart * len(batch) * units * (total - units * along)
+        self._gradient[:, : self._topics] = gradient
         d_h, recons = torch.cat(gradients), _recons(batch, found.clamp_(min=_LEAST))
         return PosteriorLosses(
             recons=recons, kld=torch.zeros_like(recons), scaled=d_h, d_mean=d_h, d_log_sigma=d_h

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ntm_ray.model.diversity import pull_apart
 from ntm_ray.model.dropout import dropped, seeds_of
 from ntm_ray.model.mixture_decoder import MixtureDecoder, Refinement
 from ntm_ray.model.network import DocumentLosses, Network
@@ -23,6 +24,7 @@ from ntm_ray.model.prior import (
 
 if TYPE_CHECKING:
     import numpy as np
+    from scipy.sparse import csr_matrix
 
     from ntm_ray.model.batch import Bags, Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
@@ -70,6 +72,14 @@ class VariantNetwork(Network):
         super().initialise(generator)
         if self._own.learns_prior:
             self.running["prior_mean"].fill_(mean_of(self._own.prior_concentration))
+
+    def start_from(
+        self, train: csr_matrix, hyperparameters: Hyperparameters, generator: np.random.Generator
+    ) -> None:
+        """Start as :class:`Network` does, and take what parts topics from the documents."""
+        super().start_from(train, hyperparameters, generator)
+        if isinstance(self._training_decoder, MixtureDecoder):
+            self._training_decoder.apart = pull_apart(hyperparameters, train)
 
     @torch.inference_mode()
     def posterior(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,10 +28,12 @@ def plain_losses(
     noise: torch.Tensor,
     hyperparameters: Hyperparameters,
     prior_mean: torch.Tensor | None = None,
+    tokens: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Reconstruction term and KL divergence of each document, in nats, in training.
 
     A prior that learns has its running mean in `prior_mean`, which goes on by this batch.
+    `tokens` are those of a training document, on average; None: the batch is all there is.
     """
     own = hyperparameters.extensions
     hidden = torch.log1p(x) if own.encoder_input == "log" else x
@@ -69,11 +71,24 @@ def plain_losses(
         if own.refinement and own.prior_concentration:
             theta = plain_refined(theta, x, topics, a, noise.roll(-1, 0), own.refinement)
         learnt = -(x * torch.log(theta.detach() @ topics.T)).sum(dim=1)
+        if own.diversity_weight:
+            tokens = float(x.sum(dim=1).mean()) if tokens is None else tokens
+            learnt = learnt + own.diversity_weight * tokens * plain_cosine(topics)
         # The value of the one; topics learn from the other.
         return recons + learnt - learnt.detach(), kld
     logits = theta @ p["projection_weight"].T + p["projection_bias"]
     recons = -(x * torch.log_softmax(logits, dim=1)).sum(dim=1)
     return recons, kld
+
+
+def plain_cosine(topics: torch.Tensor) -> torch.Tensor:
+    """The mean cosine of two topics, which are columns."""
+    cosines = [
+        torch.nn.functional.cosine_similarity(topics[:, k], topics[:, n], dim=0)
+        for k in range(topics.shape[1])
+        for n in range(k)
+    ]
+    return torch.stack(cosines).mean()
 
 
 def plain_kept(noise: torch.Tensor, vocabulary: int, part: float) -> torch.Tensor:
@@ -206,6 +221,7 @@ def plain_curve(
     prior_mean = None if prior_mean is None else prior_mean.double()
     accumulators: dict[str, Tensors] = {name: {} for name in p}
     x_all = torch.tensor(corpus.train.toarray(), dtype=torch.float64)
+    tokens = float(x_all.sum(dim=1).mean())
     curve, step = [], 0
     for _ in range(epochs):
         order = generator.permutation(len(x_all))
@@ -220,7 +236,7 @@ def plain_curve(
                 noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
             else:
                 noise = next(given)
-            recons, kld = plain_losses(p, x, noise.double(), hyperparameters, prior_mean)
+            recons, kld = plain_losses(p, x, noise.double(), hyperparameters, prior_mean, tokens)
             nats_a_word.append(((recons + kld) / x.sum(dim=1)).detach())
             objective = (recons + own.kl_weight * kld).sum()
             gradients = torch.autograd.grad(objective, list(p.values()), allow_unused=True)

@@ -30,6 +30,9 @@ CASES: list[dict[str, Any]] = [
     {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.3},
     {"refinement": 3, "decoder": "mixture", "prior_concentration": 2, "num_topics": 17},
     {"kl_weight": 0.3, "prior_concentration": 2, "decoder": "mixture", "mini_batch_size": 5},
+    {"diversity_weight": 0.5, "decoder": "mixture"},
+    {"diversity_weight": 0.1, "decoder": "mixture", "vocabulary": 2500, "num_topics": 21},
+    {"diversity_weight": 1, "decoder": "mixture", "refinement": 2, "prior_concentration": 0.3},
 ]
 
 

@@ -30,6 +30,7 @@ CASES: list[dict[str, Any]] = [
     {"encoder_dropout": 0.4, "encoder_input": "log", "decoder": "mixture"},
     {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.5},
     {"refinement": 4, "decoder": "mixture", "prior_concentration": 2, "encoder_dropout": 0.1},
+    {"diversity_weight": 0.5, "decoder": "mixture"},
 ]
 
 
@@ -62,6 +63,7 @@ def test_losses_and_every_gradient_are_those_of_the_plain_formulation(
 ) -> None:
     hyperparameters = settings(**case)
     made, rows = float64_network(hyperparameters), counts(documents)
+    made.start_from(rows, hyperparameters, np.random.default_rng(0))
     weight = hyperparameters.extensions.kl_weight
     noise = torch.randn(documents, TOPICS, dtype=torch.float64)
     p = {name: made.parameters[name].clone().requires_grad_() for name in made.parameters}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 
 from ntm_ray.corpus import Corpus
 from ntm_ray.model import NTM, Hyperparameters, Training, TrainingState
@@ -19,7 +20,7 @@ from tests.model.device_training import (
     recorded_noise,
     train_curve,
 )
-from tests.model.plain_ntm import plain_curve
+from tests.model.plain_ntm import plain_cosine, plain_curve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,14 +36,17 @@ COHERENT: dict[str, Any] = {
     "encoder_dropout": 0.2,
     "refinement": 2,
     "learning_rate_decay": 1.0,
+    "diversity_weight": 0.1,
 }
+NEEDING = ("prior", "refinement", "diversity_weight")  # which do nothing by themselves
 EACH = [
-    *({name: value} for name, value in COHERENT.items() if name not in ("prior", "refinement")),
+    *({name: value} for name, value in COHERENT.items() if name not in NEEDING),
     {"decoder_start": "frequencies"},
     {"prior_concentration": 0.3, "prior": "learned"},
     {"encoder_dropout": 0.4},
     {"encoder_dropout": 0.4, "decoder": "mixture", "encoder_input": "log"},
     {"refinement": 1, "decoder": "mixture", "prior_concentration": 0.4},
+    {"diversity_weight": 0.5, "decoder": "mixture"},
 ]
 
 
@@ -205,6 +209,23 @@ def test_refinement_is_of_mixed_topics_with_a_dirichlet_prior(
     with_it = train_curve(cpu_training(corpus, **{**able, **missing}), 3)
     without = train_curve(cpu_training(corpus, **{**able, **missing, "refinement": 0}), 3)
     assert with_it == without
+
+
+def test_topics_that_are_not_mixed_are_not_parted(corpus: Corpus) -> None:
+    with_it = train_curve(cpu_training(corpus, encoder_input="log", diversity_weight=1), 3)
+    assert with_it == train_curve(cpu_training(corpus, encoder_input="log"), 3)
+
+
+@pytest.mark.parametrize("make", [cpu_training, device_training])
+def test_topics_that_are_parted_differ_more(make: Any) -> None:
+    grid = Corpus.read("synthetic")
+    alike = []
+    for weight in (0.0, 0.2):
+        run = make(grid, decoder="mixture", diversity_weight=weight, epochs=5)
+        train_curve(run, 5)
+        topics = torch.softmax(run.state_dict()["tensors"]["network.projection_weight"], dim=0)
+        alike.append(float(plain_cosine(topics)))
+    assert alike[1] < alike[0] - 0.05
 
 
 def test_a_normal_prior_has_nothing_to_learn(corpus: Corpus) -> None:

@@ -23,6 +23,7 @@ from ntm_ray.model.cpu.names import named_parameters, named_statistics
 from ntm_ray.model.cpu.together import train_together
 from ntm_ray.model.cpu.update import RULES, step_rates
 from ntm_ray.model.cpu.variant import run_variant, variant_of
+from ntm_ray.model.diversity import pull_apart
 from ntm_ray.model.evaluation import EVALUATION_SEED, Losses
 from ntm_ray.model.initial import decoder_start, initialise
 from ntm_ray.model.optimizers import OPTIMIZERS
@@ -94,7 +95,12 @@ class CpuLearner:
         self._judging = judging._replace(running=self._work.running)
         self._noise: Floats | None = None
         self._variant = variant_of(
-            hyperparameters, shape, self._size, len(self._batch.columns), training=True
+            hyperparameters,
+            shape,
+            self._size,
+            len(self._batch.columns),
+            training=True,
+            apart=pull_apart(hyperparameters, corpus.train),
         )
         self._judging_variant = variant_of(
             hyperparameters, shape, _EVALUATED_TOGETHER, len(self._judged.columns), training=False

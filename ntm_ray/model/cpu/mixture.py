@@ -40,6 +40,8 @@ class Mixture(NamedTuple):
         by_word: The same by word, ``(vocabulary, topics)``, filled up.
         gradient: ``sum_d theta_dk / z_k x_dv / p_dv``, as `by_word`.
         totals: ``z_k``, ``(topics,)``, filled up.
+        per_length: One over the length of each topic's `exponentials`, ``(topics,)``.
+        units: Sum of all topics' `exponentials` at length 1, ``(vocabulary,)``, filled up.
         shares: Theta over `totals` of each document, ``(documents, topics)``, filled up.
         d_shares: ``sum_v x_v e_kv / p_v`` of each document, as `shares`.
     """
@@ -48,6 +50,8 @@ class Mixture(NamedTuple):
     by_word: Floats
     gradient: Floats
     totals: Floats
+    per_length: Floats
+    units: Floats
     shares: Floats
     d_shares: Floats
 
@@ -61,6 +65,8 @@ def mixture_of(shape: Shape, documents: int, *, training: bool, used: bool) -> M
         by_word=zeros(words, topics),
         gradient=zeros(words if training else 0, topics),
         totals=zeros(topics),
+        per_length=zeros(topics),
+        units=zeros(filled(words)),
         shares=zeros(rows, topics),
         d_shares=zeros(rows, topics),
     )
@@ -162,15 +168,49 @@ def _add_sums(shares: Floats, d_shares: Floats, documents: int, out: Floats) -> 
             out[k] += shares[d, k] * d_shares[d, k]
 
 
+@reassociating
+def _add_units(mixture: Mixture, topics: int, words: int) -> None:
+    """Bring topics to length 1, and add them up."""
+    units = mixture.units
+    for j in range(words):
+        units[j] = ZERO
+    for k in range(topics):
+        e, squares = mixture.exponentials[k], ZERO
+        for j in range(words):
+            squares += e[j] * e[j]
+        each = ONE / np.sqrt(squares)  # the greatest exponential is 1
+        for j in range(words):
+            units[j] += e[j] * each
+        mixture.per_length[k] = each
+
+
+@reassociating
+def _along(e: Floats, units: Floats, words: int) -> Any:
+    total = ZERO
+    for j in range(words):
+        total += e[j] * units[j]
+    return total
+
+
 @inner
 def step_decoder(
     rule: int, parameters: Parameters, a: Parameters, b: Parameters, batch: Documents, found: int,
     documents: int, topics: int, words: int, decay: float, settings: Floats, work: Work,
-    mixture: Mixture,
+    mixture: Mixture, apart: float,
 ) -> None:  # fmt: skip
-    """Step the weights of all topics, from what :func:`decode` left."""
-    sums = work.scaled[0]  # not used otherwise where topics are mixed
+    """Step the weights of all topics, from what :func:`decode` left.
+
+    `apart` is what :func:`ntm_ray.model.diversity.pull_apart` says.
+    """
+    sums, along = work.scaled[0], work.scaled[1]  # not used otherwise where topics are mixed
     _add_sums(mixture.shares, mixture.d_shares, documents, sums[:topics])
+    if apart > 0.0:
+        _add_units(mixture, topics, words)
+        for k in range(topics):
+            along[k] = mixture.per_length[k] * _along(
+                mixture.exponentials[k], mixture.units, words
+            )
+    pull = np.float32(apart * documents)
     gradient = work.gradient[0]
     size = gradient.shape[1]
     at = 0
@@ -183,6 +223,11 @@ def step_decoder(
             divisor = ONE / mixture.totals[k]
             for j in range(n):
                 g[j] = e[j] * divisor * each
+            if apart > 0.0:
+                each, units = mixture.per_length[k], mixture.units[begin:end]
+                for j in range(n):
+                    x = e[j] * each
+                    g[j] += pull * x * (units[j] - x * along[k])
         while at < found and batch.words[at] < end:
             word = np.uint32(batch.words[at])
             row, column = mixture.gradient[word], word - begin

@@ -52,6 +52,7 @@ class Variant(NamedTuple):
         kl_weight: Weight of the KL divergence in the gradient.
         dropout: Part of the words that the encoder does not read in training.
         refinement: Rounds that topic weights are refined by.
+        apart: What parts topics; see :mod:`ntm_ray.model.diversity`.
         decoder_settings: As the optimizer's settings, for the decoder.
         decoder_rate: The decoder's learning rate over the encoder's.
         counts: The counts of a batch, where the encoder reads others.
@@ -71,6 +72,7 @@ class Variant(NamedTuple):
     kl_weight: float
     dropout: float
     refinement: int
+    apart: float
     decoder_settings: Floats
     decoder_rate: float
     counts: Floats
@@ -79,7 +81,13 @@ class Variant(NamedTuple):
 
 
 def variant_of(
-    hyperparameters: Hyperparameters, shape: Shape, documents: int, entries: int, *, training: bool
+    hyperparameters: Hyperparameters,
+    shape: Shape,
+    documents: int,
+    entries: int,
+    *,
+    training: bool,
+    apart: float = 0.0,
 ) -> Variant:
     """Return what differs, with memory for at most so many documents and entries."""
     own = hyperparameters.extensions
@@ -99,6 +107,7 @@ def variant_of(
         kl_weight=own.kl_weight,
         dropout=own.encoder_dropout,
         refinement=own.refines,
+        apart=apart,
         decoder_settings=np.array(settings, dtype=np.float32),
         decoder_rate=own.decoder_rate,
         counts=zeros(entries),
@@ -283,6 +292,7 @@ def _backward(
         step_decoder(
             rule.number, parameters, rule.a, rule.b, batch, found, documents, shape.topics,
             shape.vocabulary, rule.decay, variant.decoder_settings, work, variant.mixture,
+            variant.apart,
         )  # fmt: skip
     d = encode_backward(shape, parameters, documents, work)
     a, b, decay, settings = rule.a, rule.b, rule.decay, rule.settings
