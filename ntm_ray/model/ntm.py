@@ -178,11 +178,12 @@ class NTM:
     def metrics(self) -> dict[str, float]:
         """Metrics of the best epoch: those of its record, of the topics, and for the doctor.
 
-        ``kl_per_document`` is in nats; ``topic_uniqueness``, ``repeated_words`` (how many there
-        are) and ``npmi`` are of the ten top words of each topic, ``topic_diversity`` of 25. All,
-        and ``live_topics``, are over the validation (else training) documents; ``npmi`` over those
-        of training too where there are few, see :class:`ntm_ray.model.judge.Judge`. What
-        :meth:`findings` judges by besides is described in :class:`ntm_ray.model.Evidence`.
+        ``kl_per_document`` is in nats, ``completion`` in nats a token; ``topic_uniqueness``,
+        ``repeated_words`` (how many there are) and ``npmi`` are of the ten top words of each
+        topic, ``topic_diversity`` of 25. All, and ``live_topics``, are over the validation (else
+        training) documents; ``npmi`` over those of training too where there are few, see
+        :class:`ntm_ray.model.judge.Judge`. What :meth:`findings` judges by besides is described in
+        :class:`ntm_ray.model.Evidence`.
         """
         metrics = self._trained().metrics
         return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
