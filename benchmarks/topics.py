@@ -15,7 +15,7 @@ perplexity   Document completion on test documents: each token falls to one half
              validation documents, and of a few sizes the one with the best completion of those.
              `--validation` judges these too: to choose by, without a look at test documents.
 own          The same with each model's own weights: LDA's sampler (100 sweeps) given its topics;
-             the encoder of an NTM, which takes one pass.
+             the encoder of an NTM, which takes one pass, and what `refinement` makes of them.
 NPMI, TU     Of the ten most probable words of each topic; NPMI by the training documents.
 CPU s        Of one training, CPU time of one thread; compiled and read before. Models take
              turns seed by seed, so that what else a machine does falls on all of them. What a

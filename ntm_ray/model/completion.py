@@ -19,7 +19,7 @@ import torch
 
 from ntm_ray.model.cpu.completion import completed
 from ntm_ray.model.cpu.epoch import counts_of
-from ntm_ray.model.evaluation import batches
+from ntm_ray.model.evaluation import EVALUATION_SEED, batches
 from ntm_ray.model.variant_network import VariantNetwork
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ _PART = 20
 """Of validation documents no more are taken than a twentieth as many as there are to train on, but
 `LEAST_COMPLETED` at least: they are looked at after every epoch (`benchmarks/coherence.py`)."""
 
-_SEED = 5_111_987
-
 
 class Completion:
     """Halves of documents that models are judged by; the same whatever the model.
@@ -55,7 +53,7 @@ class Completion:
     """
 
     def __init__(self, documents: Counts, train: int) -> None:
-        generator = np.random.default_rng(_SEED)
+        generator = np.random.default_rng(EVALUATION_SEED)
         most = max(LEAST_COMPLETED, train // _PART)
         chosen = generator.permutation(documents.shape[0])[:most]
         counts = sparse.csr_matrix(documents[np.sort(chosen)], dtype=np.float32)
