@@ -11,6 +11,7 @@ section 5.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,24 +21,25 @@ import torch
 from ntm_ray.model.cpu.completion import completed
 from ntm_ray.model.cpu.epoch import counts_of
 from ntm_ray.model.evaluation import EVALUATION_SEED, batches
+from ntm_ray.model.inference import ROUNDS, SIZES, Inference
 from ntm_ray.model.variant_network import VariantNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     from ntm_ray.corpus.counts import Counts
     from ntm_ray.model.network import Network
 
     Floats = NDArray[np.float32]
 
-ROUNDS = 3
-"""Mixed topics with a Dirichlet prior are judged by weights that were refined as often, at least:
-what differs is then the topics, and not how far a model's encoder gets by itself."""
-
 LEAST_COMPLETED = 500
 _PART = 20
 """Of validation documents no more are taken than a twentieth as many as there are to train on, but
 `LEAST_COMPLETED` at least: they are looked at after every epoch (`benchmarks/coherence.py`)."""
+
+_TRIED = 250
+"""So many documents at most settle how weights are inferred."""
 
 
 class Completion:
@@ -67,18 +69,38 @@ class Completion:
         for part in (self.seen, self.judged):
             part.eliminate_zeros()
 
+    def inference(self, network: VariantNetwork) -> Inference | None:
+        """Return the way to infer topic weights that completes documents best.
+
+        Args:
+            network: The model.
+
+        Returns:
+            None for models whose weights are never refined. Where no document has two halves,
+            without rounds.
+        """
+        if not network.hyperparameters.extensions.refinable:
+            return None
+        if self.judged.nnz == 0:
+            return Inference(0, SIZES[0])
+        seen, judged = self.seen[:_TRIED], self.judged[:_TRIED]
+        return _best(_Mixed.of(network, seen), seen, judged)
+
     def nats(self, network: Network) -> float:
         """Return the negative log likelihood of a token of the other halves; NaN without any.
+
+        Where topics are mixed with a Dirichlet prior, weights are inferred as :meth:`inference`
+        says, so that what models are compared by is what they give out once they are done.
 
         Args:
             network: The model.
         """
         if self.judged.nnz == 0:
             return float("nan")
-        weights = torch.cat([network.encoded_weights(b) for b in batches(network, self.seen)])
         if isinstance(network, VariantNetwork) and network.mixes:
-            total = self._mixed(network, weights.cpu().numpy())
+            total = -self._mixed(network)
         else:
+            weights = _encoded(network, self.seen)
             total, first = 0.0, 0
             for batch in batches(network, self.judged):
                 part = weights[first : first + len(batch)]
@@ -86,15 +108,59 @@ class Completion:
                 first += len(batch)
         return total / float(self.judged.data.sum(dtype=np.float64))
 
-    def _mixed(self, network: VariantNetwork, weights: Floats) -> float:
-        own = network.hyperparameters.extensions
-        prior = np.zeros(weights.shape[1], np.float32)
-        prior[:] = network.concentrations().cpu().numpy()
-        return -completed(
-            counts_of(self.seen),
-            counts_of(self.judged),
-            network.mixed_topics().contiguous().cpu().numpy(),
-            weights,
-            prior,
-            max(ROUNDS, own.refines) if own.prior_concentration > 0 else 0,
+    def _mixed(self, network: VariantNetwork) -> float:
+        mixed, how = _Mixed.of(network, self.seen), Inference(0, 0.0)
+        if network.hyperparameters.extensions.refinable:
+            how = _best(mixed, self.seen[:_TRIED], self.judged[:_TRIED])
+        return float(mixed.completed(self.seen, self.judged, how)[-1])
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """What documents are completed by where topics are mixed.
+
+    Attributes:
+        topics: Probabilities of words, ``(vocabulary, topics)``.
+        weights: The encoder's, of the halves that are seen, ``(documents, topics)``.
+        prior: The mean of the prior, ``(topics,)``.
+        size: Sum of its concentrations in training.
+    """
+
+    topics: Floats
+    weights: Floats
+    prior: Floats
+    size: float
+
+    @classmethod
+    def of(cls, network: VariantNetwork, seen: csr_matrix) -> _Mixed:
+        prior = network.prior_weights().cpu().numpy()
+        return cls(
+            topics=network.mixed_topics().contiguous().cpu().numpy(),
+            weights=_encoded(network, seen).cpu().numpy(),
+            prior=prior.astype(np.float32),
+            size=float(network.concentrations().expand(len(prior)).sum()),
         )
+
+    def completed(
+        self, seen: csr_matrix, judged: csr_matrix, how: Inference, *, each: bool = False
+    ) -> NDArray[np.float64]:
+        """Return log likelihoods of the first documents' other halves after 0, 1, ... rounds.
+
+        Only the last is worked out unless it is to be `each`.
+        """
+        return completed(
+            counts_of(seen), counts_of(judged), self.topics, self.weights[: seen.shape[0]],
+            np.float32(how.size) * self.prior, how.rounds, each,
+        )  # fmt: skip
+
+
+def _best(mixed: _Mixed, seen: csr_matrix, judged: csr_matrix) -> Inference:
+    """Return the way to infer that completes documents best; of equal ones, the fewest rounds."""
+    ways = [Inference(ROUNDS, size) for size in (*SIZES, mixed.size)]
+    fits = [mixed.completed(seen, judged, way, each=True) for way in ways]
+    best, rounds = np.unravel_index(np.argmax(fits), np.shape(fits))
+    return Inference(int(rounds), ways[int(best)].size)
+
+
+def _encoded(network: Network, seen: csr_matrix) -> torch.Tensor:
+    return torch.cat([network.encoded_weights(batch) for batch in batches(network, seen)])

@@ -89,9 +89,8 @@ class Extensions(BaseModel):
             ge=0,
             le=20,
             description="Rounds of expectation maximisation by which a document's topic weights "
-            "get better than the encoder's before topics learn from them, and before they are "
-            "given out; of mixed topics with a Dirichlet prior (Krishnan, Liang and Hoffman 2018; "
-            "Kim et al. 2018).",
+            "get better than the encoder's before topics learn from them; of mixed topics with a "
+            "Dirichlet prior (Krishnan, Liang and Hoffman 2018; Kim et al. 2018).",
         )
     )
     diversity_weight: Annotated[
@@ -132,10 +131,14 @@ class Extensions(BaseModel):
         return self.prior == "learned" and self.prior_concentration > 0
 
     @property
+    def refinable(self) -> bool:
+        """Whether topic weights can be refined: of mixed topics with a Dirichlet prior."""
+        return self.decoder == "mixture" and self.prior_concentration > 0
+
+    @property
     def refines(self) -> int:
         """How many rounds of refinement there are: none without what it takes."""
-        able = self.decoder == "mixture" and self.prior_concentration > 0
-        return self.refinement if able else 0
+        return self.refinement if self.refinable else 0
 
     @property
     def parts(self) -> float:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.corpus.counts import Counts
+    from ntm_ray.model.inference import Inference
     from ntm_ray.model.network import Network
+    from ntm_ray.model.variant_network import VariantNetwork
 
 LEAST_DOCUMENTS = 2000
 """So many validation documents are enough for NPMI."""
@@ -65,6 +67,10 @@ class Judge:
         See :mod:`ntm_ray.model.completion`.
         """
         return self._completion.nats(network)
+
+    def inference(self, network: VariantNetwork) -> Inference | None:
+        """Return how the model completes documents best, if its weights are refined at all."""
+        return self._completion.inference(network)
 
     def topics(self, weights: NDArray[np.float32]) -> dict[str, float]:
         """Return the measures that topics alone decide; no document passes through the network.

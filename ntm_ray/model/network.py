@@ -148,6 +148,11 @@ class Network:
         """Return the topic weights that the model gives out, ``(documents, topics)``."""
         return self.encoded_weights(batch)
 
+    def prior_weights(self) -> torch.Tensor:
+        """Return the topic weights of a document without a word, ``(topics,)``, in float64."""
+        topics = self.hyperparameters.num_topics
+        return torch.full((topics,), 1 / topics, dtype=torch.float64, device=self.device)
+
     @torch.inference_mode()
     def reconstruction(self, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
         """Return the negative log likelihood of documents given topic weights, in nats.

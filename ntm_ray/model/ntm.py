@@ -14,11 +14,12 @@ from ntm_ray.model.evaluation import evaluate
 from ntm_ray.model.evidence import Evidence
 from ntm_ray.model.examination import examined
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.inference import Inference
 from ntm_ray.model.judge import Judge, topic_weights
 from ntm_ray.model.saved import SavedModel, load_model, save_model
 from ntm_ray.model.topics import top_words, word_probabilities
 from ntm_ray.model.training import EpochRecord, Training
-from ntm_ray.model.variant_network import network_for
+from ntm_ray.model.variant_network import VariantNetwork, network_for
 
 if TYPE_CHECKING:
     import os
@@ -127,12 +128,16 @@ class NTM:
         corpus = training.corpus
         network = _network(training.hyperparameters, training.best_tensors, device)
         judge = judge or Judge(corpus)
+        tensors = dict(training.best_tensors)
+        if isinstance(network, VariantNetwork):
+            network.inference = judge.inference(network)
+            tensors |= network.inference.tensors() if network.inference else {}
         weights = topic_weights(network, judge.documents)
         self.history = list(training.history)
         self._network = network
         self._model = SavedModel(
             hyperparameters=training.hyperparameters,
-            tensors=training.best_tensors,
+            tensors=tensors,
             vocabulary=corpus.vocabulary,
             metrics={
                 **training.best.metrics(),
@@ -211,9 +216,10 @@ class NTM:
     def transform(self, counts: Counts | ArrayLike) -> NDArray[np.float32]:
         """Return the topic weights of documents, ``(documents, topics)``; rows sum to 1.
 
-        They are the softmax of the posterior's mean, or with `refinement` what its rounds make of
-        that. A document without a known word gets the
-        prior's, which is the same weight for every topic.
+        They are the softmax of the posterior's mean; of mixed topics with a Dirichlet prior, what
+        rounds of expectation maximisation make of that (:mod:`ntm_ray.model.inference`). A
+        document without a known word gets the mean of the prior: the same weight for every topic,
+        but for a prior that was learned.
 
         Args:
             counts: Word counts ``(documents, vocabulary)``, sparse or dense.
@@ -223,7 +229,7 @@ class NTM:
         """
         rows, network = self._counts(counts), self._ready()
         result = topic_weights(network, rows)
-        result[np.diff(rows.indptr) == 0] = 1 / self.hyperparameters.num_topics
+        result[np.diff(rows.indptr) == 0] = network.prior_weights().cpu().numpy()
         return result
 
     def evaluate(self, counts: Counts | ArrayLike) -> Losses:
@@ -259,4 +265,6 @@ def _network(
 ) -> Network:
     network = network_for(hyperparameters, device=resolve_device(device))
     network.load(tensors)
+    if isinstance(network, VariantNetwork):
+        network.inference = Inference.of_tensors(tensors)
     return network

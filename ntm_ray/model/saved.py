@@ -16,6 +16,7 @@ import safetensors.torch
 
 from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import HyperparameterError, ModelFolderError
+from ntm_ray.model import inference
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.network import tensor_shapes
 
@@ -39,7 +40,8 @@ class SavedModel:
 
     Attributes:
         hyperparameters: The model's settings.
-        tensors: Parameters and running statistics by name, on the CPU.
+        tensors: Parameters, running statistics, and where topics are mixed with a Dirichlet prior
+            how weights are inferred (:mod:`ntm_ray.model.inference`), by name, on the CPU.
         vocabulary: The word of each column.
         metrics: Metrics of the epoch that the parameters are from.
     """
@@ -150,6 +152,8 @@ def _read_tensors(path: Path, hyperparameters: Hyperparameters) -> dict[str, tor
         raise ModelFolderError(f"{path}: is not a safetensors file: {error}") from None
     parameters, running = tensor_shapes(hyperparameters)
     expected = parameters | running
+    if hyperparameters.extensions.refinable:
+        expected |= inference.SHAPES
     for name in sorted(expected.keys() | tensors.keys()):
         shape = tuple(tensors[name].shape) if name in tensors else "missing"
         if shape != expected.get(name, "not expected"):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ntm_ray.model.batch import Bags, Batch
     from ntm_ray.model.hyperparameters import Hyperparameters
+    from ntm_ray.model.inference import Inference
     from ntm_ray.model.products import Products
 
 
@@ -44,7 +45,11 @@ def network_for(
 
 
 class VariantNetwork(Network):
-    """A :class:`Network` with hyperparameters of our own; see :mod:`ntm_ray.model.extensions`."""
+    """A :class:`Network` with hyperparameters of our own; see :mod:`ntm_ray.model.extensions`.
+
+    Attributes:
+        inference: How topic weights come from the encoder's; without it they are the encoder's.
+    """
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class VariantNetwork(Network):
         products: Products | None = None,
     ) -> None:
         super().__init__(hyperparameters, dtype=dtype, device=device, products=products)
+        self.inference: Inference | None = None
         self._own = hyperparameters.extensions
         concentration = self._own.prior_concentration
         self._dirichlet = concentration > 0
@@ -101,12 +107,22 @@ class VariantNetwork(Network):
 
     @torch.inference_mode()
     def topic_weights(self, batch: Batch) -> torch.Tensor:
-        """Return the encoder's weights, or with refinement what its rounds make of them."""
+        """Return what `inference` makes of the encoder's weights, ``(documents, topics)``."""
         theta = self.encoded_weights(batch)
-        if not (rounds := self._own.refines):
+        if self.inference is None or not self.inference.rounds:
             return theta
         assert isinstance(self._decoder, MixtureDecoder)
-        return self._decoder.refined(batch, theta, self.concentrations().to(theta), rounds)
+        prior = self.inference.size * self.prior_weights()
+        return self._decoder.refined(batch, theta, prior.to(theta), self.inference.rounds)
+
+    @torch.inference_mode()
+    def prior_weights(self) -> torch.Tensor:
+        """Return the topic weights of a document without a word, ``(topics,)``."""
+        topics = self.hyperparameters.num_topics
+        if not self._dirichlet:
+            return super().prior_weights()
+        found = self.concentrations().expand(topics)
+        return found / found.sum()
 
     @property
     def mixes(self) -> bool:

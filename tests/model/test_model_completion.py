@@ -12,11 +12,13 @@ import scipy.sparse as sparse
 from ntm_ray import NTM, Corpus
 from ntm_ray.corpus import bars
 from ntm_ray.model import Hyperparameters, Training
-from ntm_ray.model.completion import LEAST_COMPLETED, ROUNDS, Completion
+from ntm_ray.model.completion import LEAST_COMPLETED, Completion
 from ntm_ray.model.evaluation import batches
+from ntm_ray.model.inference import ROUNDS, SIZES, Inference
 from ntm_ray.model.judge import Judge
 from ntm_ray.model.objectives import OBJECTIVES
 from ntm_ray.model.prior import concentrations
+from ntm_ray.model.variant_network import VariantNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,31 +54,37 @@ def counts(*rows: Any) -> Counts:
     return sparse.csr_matrix(np.array(rows, dtype=np.float32))
 
 
-def refined(network: Network, x: Array, theta: Array, rounds: int) -> Array:
-    """Rounds as their formula says, in float64, all words of the vocabulary."""
-    topics = network.parameters["projection_weight"].double().numpy()
-    topics = np.exp(topics) / np.exp(topics).sum(axis=0)
+def in_training(network: Network) -> Array:
+    """The prior's concentrations."""
     own = network.hyperparameters.extensions
-    prior = np.full(len(topics.T), own.prior_concentration)
+    prior = np.full(network.hyperparameters.num_topics, own.prior_concentration)
     if own.learns_prior:
         prior = concentrations(network.running["prior_mean"]).numpy()
-    for _ in range(rounds):
-        shapes = prior + theta * ((x / (theta @ topics.T)) @ topics)
+    return prior
+
+
+def refined(network: Network, x: Array, theta: Array, how: Inference) -> tuple[Array, Array]:
+    """Weights and words' logarithms, in float64, all words of the vocabulary."""
+    topics = network.parameters["projection_weight"].double().numpy()
+    topics = np.exp(topics) / np.exp(topics).sum(axis=0)
+    prior = in_training(network)
+    for _ in range(how.rounds):
+        shapes = how.size * prior / prior.sum()
+        shapes = shapes + theta * ((x / (theta @ topics.T)) @ topics)
         theta = shapes / shapes.sum(axis=1, keepdims=True)
-    logs: Array = np.log(theta @ topics.T)
-    return logs
+    return theta, np.log(theta @ topics.T)
 
 
-def plain(network: Network, completion: Completion, rounds: int) -> float:
-    """The same figure, written plainly."""
+def plain(network: Network, completion: Completion, how: Inference, first: int = 10**6) -> float:
+    """The same figure, written plainly; of the first documents alone if so asked."""
     seen, judged = (
         np.asarray(part.todense(), dtype=np.float64)
-        for part in (completion.seen, completion.judged)
+        for part in (completion.seen[:first], completion.judged[:first])
     )
-    (batch,) = batches(network, completion.seen)
+    (batch,) = batches(network, completion.seen[:first])
     theta = network.encoded_weights(batch).double().numpy()
     if network.hyperparameters.extensions.decoder == "mixture":
-        logs = refined(network, seen, theta, rounds)
+        logs = refined(network, seen, theta, how)[1]
     else:
         weight, bias = (
             network.parameters[f"projection_{part}"].double().numpy()
@@ -88,22 +96,43 @@ def plain(network: Network, completion: Completion, rounds: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("settings", "rounds"),
+    "settings",
     [
-        ({}, 0),
-        ({"batch_norm": True}, 0),
-        ({"encoder_input": "log", "decoder_start": "frequencies"}, 0),
-        (MIXED, ROUNDS),
-        (MIXED | {"prior": "learned"}, ROUNDS),
-        (MIXED | {"refinement": 1}, ROUNDS),
-        (MIXED | {"refinement": ROUNDS + 2}, ROUNDS + 2),
-        (MIXED | {"prior_concentration": 0.0}, 0),
+        {},
+        {"batch_norm": True},
+        {"encoder_input": "log", "decoder_start": "frequencies"},
+        MIXED,
+        MIXED | {"prior": "learned"},
+        MIXED | {"prior": "learned", "refinement": 2},
+        MIXED | {"prior_concentration": 0.0},
     ],
 )
-def test_it_is_what_its_formula_says(settings: dict[str, Any], rounds: int) -> None:
+def test_it_is_what_its_formula_says(settings: dict[str, Any]) -> None:
     network = network_of(**settings)
     completion = Completion(CORPUS.validation, CORPUS.train.shape[0])
-    assert completion.nats(network) == pytest.approx(plain(network, completion, rounds), rel=2e-6)
+    how = Inference(0, 0.0)
+    if network.hyperparameters.extensions.refinable:
+        assert isinstance(network, VariantNetwork)
+        how = network.inference or how
+        assert how.size in (*SIZES, pytest.approx(in_training(network).sum()))
+    assert completion.nats(network) == pytest.approx(plain(network, completion, how), rel=2e-6)
+
+
+@pytest.mark.parametrize("documents", [40, 600])
+@pytest.mark.parametrize("prior", ["fixed", "learned"])
+def test_weights_are_inferred_in_the_way_that_completes_documents_best(
+    prior: str, documents: int
+) -> None:
+    judged = bars(documents=documents, seed=7).train
+    network = network_of(**MIXED | {"prior": prior})
+    assert isinstance(network, VariantNetwork)
+    completion = Completion(judged, 20 * documents)
+    found = completion.inference(network)
+    assert found is not None
+    sizes = (*SIZES, in_training(network).sum())
+    ways = [Inference(rounds, size) for rounds in range(ROUNDS + 1) for size in sizes]
+    least = min(plain(network, completion, way, first=250) for way in ways)
+    assert plain(network, completion, found, first=250) == pytest.approx(least, rel=1e-6)
 
 
 def test_halves_are_of_the_same_documents_and_make_them_up() -> None:
