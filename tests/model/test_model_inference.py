@@ -11,7 +11,6 @@ import safetensors.torch
 import torch
 
 from ntm_ray import NTM, Corpus
-from ntm_ray.corpus import bars
 from ntm_ray.errors import ModelFolderError
 from ntm_ray.model.inference import SHAPES, Inference
 from ntm_ray.model.variant_network import VariantNetwork
@@ -108,15 +107,24 @@ def test_where_no_document_has_two_halves_weights_are_the_encoders(tmp_path: Pat
     )
 
 
-def test_what_is_given_out_tells_the_true_topics_better_than_the_encoder() -> None:
-    corpus = bars(documents=600, seed=5)
-    model = fitted(corpus)
-    counts = corpus.validation.toarray()
-    likelihoods = []
-    for weights in (encoded(model, counts), model.transform(counts)):
-        mixed = weights.astype(np.float64) @ model.topic_word
-        likelihoods.append(float((counts * np.log(mixed)).sum() / counts.sum()))
-    assert likelihoods[1] > likelihoods[0]
+def test_rounds_fit_documents_better_and_come_to_rest() -> None:
+    model = fitted(prior="learned")
+    network, start = network_of(model), encoded(model, CORPUS.train.toarray())
+    prior = in_training(network)
+    network.inference = Inference(40, float(prior.sum()))
+    better = model.transform(CORPUS.train).astype(np.float64)
+    x, topics = CORPUS.train.toarray().astype(np.float64), model.topic_word.astype(np.float64)
+
+    def objective(weights: NDArray[np.float64]) -> float:
+        """What rounds of expectation maximisation make greater, each of them."""
+        likelihood = (x * np.log(weights @ topics)).sum()
+        return float(likelihood + (prior * np.log(weights)).sum())
+
+    assert objective(better) > objective(start.astype(np.float64)) + 1
+    shapes = prior + better * ((x / (better @ topics)) @ topics.T)
+    np.testing.assert_allclose(
+        better, shapes / shapes.sum(axis=1, keepdims=True), rtol=0.05, atol=2e-3
+    )
 
 
 def test_it_is_saved_as_it_is() -> None:
