@@ -8,14 +8,16 @@
 installed packages; `manual` are the manual pages of this machine. One row a corpus, number of
 topics and model: medians over seeds.
 
-perplexity   Document completion on test documents: each token falls to one half or the other,
-             topic weights come from the one, the perplexity is of the other. For every model that
-             mixes topics the weights come by expectation maximisation, given the topics and a
-             Dirichlet prior: the same for all. The prior has the shape of the mean weights of
-             validation documents, and of a few sizes the one with the best completion of those.
-             `--validation` judges these too: to choose by, without a look at test documents.
-own          The same with each model's own weights: LDA's sampler (100 sweeps) given its topics;
-             the encoder of an NTM, which takes one pass, and what `refinement` makes of them.
+own          Document completion on test documents: each token falls to one half or the other,
+             topic weights come from the one, the perplexity is of the other. Weights are those
+             that each model gives out: LDA's sampler's (100 sweeps) given its topics, an NTM's
+             `transform`. `--validation` judges validation documents instead: to choose by,
+             without a look at test documents.
+encoder      The same with the weights that one pass of an NTM's encoder gives.
+inferred     The same with weights that are inferred in one way for all models that mix topics: by
+             expectation maximisation, given the topics and a Dirichlet prior. The prior has the
+             shape of the mean weights of validation documents, and of a few sizes the one with
+             the best completion of those.
 NPMI, TU     Of the ten most probable words of each topic; NPMI by the training documents.
 CPU s        Of one training, CPU time of one thread; compiled and read before. Models take
              turns seed by seed, so that what else a machine does falls on all of them. What a
@@ -53,6 +55,7 @@ from ntm_ray.corpus.options import ReadOptions
 from ntm_ray.corpus.text import corpus_of_texts
 from ntm_ray.model import CoherenceReference, topic_uniqueness
 from ntm_ray.model.objectives import OBJECTIVES
+from ntm_ray.model.variant_network import VariantNetwork
 from ntm_ray.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Telling = Callable[[sparse.csr_matrix, sparse.csr_matrix], Floats]
 
 SIZES = (0.3, 1.0, 3.0, 10.0)
 """Sums of the concentrations of the prior that topic weights are inferred with."""
@@ -85,16 +89,18 @@ class Fitted:
         topics: Probabilities of words, ``(topics, vocabulary)``.
         own: Word probabilities of documents given some of their counts, by the model's own means,
             as a function of these counts and of where to look: ``(entries,)``.
+        encoded: The same by one pass of the encoder; None without an encoder.
         mixes: Whether a document's words are a mixture of the topics.
         seconds: CPU time of training.
         search_seconds: Wall time of the search that found it; NaN without any.
     """
 
     topics: Floats
-    own: Callable[[sparse.csr_matrix, sparse.csr_matrix], Floats]
+    own: Telling
     mixes: bool
     seconds: float
     search_seconds: float = math.nan
+    encoded: Telling | None = None
 
 
 def manual_pages() -> Corpus:
@@ -249,7 +255,17 @@ def of_ntm(model: NTM, seconds: float) -> Fitted:
             parts.append(np.exp(logits[rows_of(rows), rows.indices]))
         return np.concatenate(parts)
 
-    return Fitted(found, own, mixes, seconds)
+    def encoded(seen: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
+        network = model._ready()
+        if not isinstance(network, VariantNetwork):
+            return own(seen, judged)
+        settled, network.inference = network.inference, None
+        try:
+            return own(seen, judged)
+        finally:
+            network.inference = settled
+
+    return Fitted(found, own, mixes, seconds, encoded=encoded)
 
 
 def ntm(settings: dict[str, Any]) -> Callable[[Corpus, int, int], Fitted]:
@@ -318,8 +334,8 @@ def main() -> None:
     models["search"] = partial(search, epochs=given.epochs)
     for objective in OBJECTIVES:
         models[f"search:{objective}"] = partial(search, epochs=given.epochs, objective=objective)
-    print("| corpus | topics | model | perplexity | own | NPMI | TU | CPU s | search s |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| corpus | topics | model | own | encoder | inferred | NPMI | TU | CPU s | search s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     asked = {name: models[name] for name in given.models if name in models}
     for named in given.corpora:
         corpus = corpus_of(named)
@@ -340,7 +356,8 @@ def main() -> None:
                 middle = [statistics.median(column) for column in zip(*of_seeds, strict=True)]
                 print(
                     f"| {corpus.name} | {topics} | {name} | {middle[0]:.0f} | {middle[1]:.0f} "
-                    f"| {middle[2]:.3f} | {middle[3]:.2f} | {middle[4]:.1f} | {middle[5]:.0f} |",
+                    f"| {middle[2]:.0f} | {middle[3]:.3f} | {middle[4]:.2f} | {middle[5]:.1f} "
+                    f"| {middle[6]:.0f} |",
                     flush=True,
                 )
 
@@ -350,8 +367,9 @@ def measures(fitted: Fitted, corpus: Corpus, reference: CoherenceReference) -> l
     top = np.argsort(-fitted.topics, axis=1, kind="stable")[:, :10]
     seen, judged = halves(corpus.test)
     return [
-        completion(fitted.topics, corpus) if fitted.mixes else float("nan"),
         perplexity(fitted.own(seen, judged), judged),
+        perplexity(fitted.encoded(seen, judged), judged) if fitted.encoded else math.nan,
+        completion(fitted.topics, corpus) if fitted.mixes else math.nan,
         float(reference.npmi(top).mean()),
         topic_uniqueness([[str(word) for word in topic] for topic in top]),
         fitted.seconds,

@@ -137,7 +137,7 @@ class _Mixed:
         return cls(
             topics=network.mixed_topics().contiguous().cpu().numpy(),
             weights=_encoded(network, seen).cpu().numpy(),
-            prior=prior.astype(np.float32),
+            prior=prior,
             size=float(network.concentrations().expand(len(prior)).sum()),
         )
 

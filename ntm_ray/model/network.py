@@ -149,9 +149,9 @@ class Network:
         return self.encoded_weights(batch)
 
     def prior_weights(self) -> torch.Tensor:
-        """Return the topic weights of a document without a word, ``(topics,)``, in float64."""
+        """Return the topic weights of a document without a word, ``(topics,)``."""
         topics = self.hyperparameters.num_topics
-        return torch.full((topics,), 1 / topics, dtype=torch.float64, device=self.device)
+        return torch.full((topics,), 1 / topics, dtype=self.dtype, device=self.device)
 
     @torch.inference_mode()
     def reconstruction(self, batch: Batch, weights: torch.Tensor) -> torch.Tensor:

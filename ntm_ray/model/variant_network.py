@@ -113,16 +113,15 @@ class VariantNetwork(Network):
             return theta
         assert isinstance(self._decoder, MixtureDecoder)
         prior = self.inference.size * self.prior_weights()
-        return self._decoder.refined(batch, theta, prior.to(theta), self.inference.rounds)
+        return self._decoder.refined(batch, theta, prior, self.inference.rounds)
 
     @torch.inference_mode()
     def prior_weights(self) -> torch.Tensor:
         """Return the topic weights of a document without a word, ``(topics,)``."""
-        topics = self.hyperparameters.num_topics
         if not self._dirichlet:
             return super().prior_weights()
-        found = self.concentrations().expand(topics)
-        return found / found.sum()
+        found = self.concentrations().expand(self.hyperparameters.num_topics)
+        return (found / found.sum()).to(self.dtype)
 
     @property
     def mixes(self) -> bool:
