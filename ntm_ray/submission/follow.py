@@ -149,12 +149,14 @@ async def _read(cluster: Cluster, job_id: str, log: Log) -> None:
             coming = coming or asyncio.ensure_future(anext(lines))
             done, _ = await asyncio.wait({coming}, timeout=QUIET_SECONDS)
             if done:
-                at = log.take(coming.result(), at)
+                try:
+                    text = coming.result()
+                except (StopAsyncIteration, aiohttp.ClientError, RuntimeError, OSError):
+                    return  # why it has ended, the next question to the cluster will show
                 coming = None
+                at = log.take(text, at)
             elif await _beside(lambda: _has_missed(cluster, job_id, log)):
                 return
-    except (StopAsyncIteration, aiohttp.ClientError, RuntimeError, OSError):
-        return  # why it has ended, the next question to the cluster will show
     finally:
         if coming is not None:
             coming.cancel()

@@ -1,4 +1,4 @@
-"""Ctrl-C while a job is followed: heard whenever it comes, and at once."""
+"""Following a job: Ctrl-C is heard whenever it comes, and a reader that has gone ends it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ntm_ray.submission.jobs import Kind, SubmittedJob
 from tests.submission.client import Running, hearing_ctrl_c
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from pathlib import Path
 
 ENDED = SubmittedJob(
@@ -45,8 +45,8 @@ class Cluster:
         for line in nothing:
             yield line
 
-    def follow(self) -> SubmittedJob:
-        return follow(cast("Any", self), ENDED, Log(print), pytest.fail)
+    def follow(self, show: Callable[[str], None] = print) -> SubmittedJob:
+        return follow(cast("Any", self), ENDED, Log(show), pytest.fail)
 
 
 class QuietCluster(Cluster):
@@ -120,6 +120,25 @@ def test_a_connection_that_has_missed_something_is_closed_before_the_cluster_is_
 
     assert Missing().follow() == ENDED
     assert seen == ["asked", "closed", "asked"]
+
+
+def test_a_reader_that_has_gone_is_not_taken_for_a_lost_connection() -> None:
+    shown: list[str] = []
+
+    class Talking(Cluster):
+        async def tail(self, _: str) -> AsyncGenerator[str, None]:
+            for number in range(100):
+                yield f"line {number}\n"
+
+    def show(line: str) -> None:
+        """As `print` into a pipe to `head -2`."""
+        if len(shown) == 2:
+            raise BrokenPipeError
+        shown.append(line)
+
+    with pytest.raises(BrokenPipeError):
+        Talking().follow(show)
+    assert shown == ["line 0", "line 1"]
 
 
 def test_what_the_tests_start_hears_ctrl_c_even_where_they_do_not(tmp_path: Path) -> None:
