@@ -104,7 +104,7 @@ class Completion:
             total, first = 0.0, 0
             for batch in batches(network, self.judged):
                 part = weights[first : first + len(batch)]
-                total += float(network.reconstruction(batch, part).double().sum())
+                total += float(network.reconstruction(batch, part).cpu().double().sum())
                 first += len(batch)
         return total / float(self.judged.data.sum(dtype=np.float64))
 
