@@ -21,8 +21,7 @@ from ntm_ray import NTM, Corpus, Hyperparameters
 from ntm_ray.model import Training
 from ntm_ray.model.evaluation import document_losses
 from ntm_ray.model.examination import examined
-from ntm_ray.model.judge import Judge, topic_weights
-from ntm_ray.model.variant_network import network_for
+from ntm_ray.model.judge import Judge
 from ntm_ray.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -84,10 +83,9 @@ def row(
     longer = trained(
         corpus, settings | {"epochs": 2 * epochs, "num_patience_epochs": 2 * epochs + 1}
     )
-    model, e = NTM.from_training(training), NTM.from_training(training).evidence
-    network = network_for(training.hyperparameters)
-    network.load(training.best_tensors)
-    weights = topic_weights(network, Judge(corpus).documents)
+    model = NTM.from_training(training)
+    e, network = model.evidence, model._ready()
+    weights = model.transform(Judge(corpus).documents)
     started = time.process_time()
     for _ in range(5):
         examined(training, network, weights)
