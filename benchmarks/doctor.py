@@ -21,7 +21,7 @@ from ntm_ray import NTM, Corpus, Hyperparameters
 from ntm_ray.model import Training
 from ntm_ray.model.evaluation import document_losses
 from ntm_ray.model.examination import examined
-from ntm_ray.model.judge import Judge
+from ntm_ray.model.judge import Judge, encoded_weights
 from ntm_ray.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def row(
     )
     model = NTM.from_training(training)
     e, network = model.evidence, model._ready()
-    weights = model.transform(Judge(corpus).documents)
+    weights = encoded_weights(network, Judge(corpus).documents)
     started = time.process_time()
     for _ in range(5):
         examined(training, network, weights)

@@ -11,15 +11,15 @@ section 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sparse
 import torch
 
-from ntm_ray.model.cpu.completion import completed
 from ntm_ray.model.cpu.epoch import counts_of
+from ntm_ray.model.cpu.inference import completed
 from ntm_ray.model.evaluation import EVALUATION_SEED, batches
 from ntm_ray.model.inference import ROUNDS, SIZES, Inference
 from ntm_ray.model.variant_network import VariantNetwork
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from ntm_ray.corpus.counts import Counts
+    from ntm_ray.corpus import counts
+    from ntm_ray.model.cpu.epoch import Counts
     from ntm_ray.model.network import Network
 
     Floats = NDArray[np.float32]
@@ -38,8 +39,9 @@ _PART = 20
 """Of validation documents no more are taken than a twentieth as many as there are to train on, but
 `LEAST_COMPLETED` at least: they are looked at after every epoch (`benchmarks/coherence.py`)."""
 
-_TRIED = 250
-"""So many documents at most settle how weights are inferred."""
+_TRIED = 5_000
+"""How weights are inferred is settled by documents, drawn at random, until their seen halves hold
+so many words: different ones of each document, added up."""
 
 
 class Completion:
@@ -54,7 +56,7 @@ class Completion:
         judged: The rest of the same documents.
     """
 
-    def __init__(self, documents: Counts, train: int) -> None:
+    def __init__(self, documents: counts.Counts, train: int) -> None:
         generator = np.random.default_rng(EVALUATION_SEED)
         most = max(LEAST_COMPLETED, train // _PART)
         chosen = generator.permutation(documents.shape[0])[:most]
@@ -68,6 +70,13 @@ class Completion:
         self.seen, self.judged = (part[both] for part in parts)
         for part in (self.seen, self.judged):
             part.eliminate_zeros()
+
+        order = generator.permutation(self.seen.shape[0])
+        words = np.cumsum(np.diff(self.seen.indptr)[order])
+        self._tried = order[: np.searchsorted(words, _TRIED) + 1]
+        self._halves = counts_of(self.seen), counts_of(self.judged)
+        tried = (part[self._tried] for part in (self.seen, self.judged))
+        self._tried_halves = tuple(counts_of(part) for part in tried)
 
     def inference(self, network: VariantNetwork) -> Inference | None:
         """Return the way to infer topic weights that completes documents best.
@@ -83,14 +92,14 @@ class Completion:
             return None
         if self.judged.nnz == 0:
             return Inference(0, SIZES[0])
-        seen, judged = self.seen[:_TRIED], self.judged[:_TRIED]
-        return _best(_Mixed.of(network, seen), seen, judged)
+        return _best(_Mixed.of(network, self.seen[self._tried]), *self._tried_halves)
 
     def nats(self, network: Network) -> float:
         """Return the negative log likelihood of a token of the other halves; NaN without any.
 
-        Where topics are mixed with a Dirichlet prior, weights are inferred as :meth:`inference`
-        says, so that what models are compared by is what they give out once they are done.
+        Where topics are mixed with a Dirichlet prior, weights are inferred as the network says; if
+        it does not, as :meth:`inference` would, so that models are compared by what they will give
+        out once they are done.
 
         Args:
             network: The model.
@@ -109,10 +118,11 @@ class Completion:
         return total / float(self.judged.data.sum(dtype=np.float64))
 
     def _mixed(self, network: VariantNetwork) -> float:
-        mixed, how = _Mixed.of(network, self.seen), Inference(0, 0.0)
-        if network.hyperparameters.extensions.refinable:
-            how = _best(mixed, self.seen[:_TRIED], self.judged[:_TRIED])
-        return float(mixed.completed(self.seen, self.judged, how)[-1])
+        mixed, how = _Mixed.of(network, self.seen), network.inference or Inference(0, SIZES[0])
+        if network.hyperparameters.extensions.refinable and network.inference is None:
+            tried = replace(mixed, weights=mixed.weights[self._tried])
+            how = _best(tried, *self._tried_halves)
+        return float(mixed.completed(*self._halves, how)[-1])
 
 
 @dataclass(frozen=True)
@@ -133,32 +143,30 @@ class _Mixed:
 
     @classmethod
     def of(cls, network: VariantNetwork, seen: csr_matrix) -> _Mixed:
-        prior = network.prior_weights().cpu().numpy()
+        concentrations = network.prior_in_training()
         return cls(
             topics=network.mixed_topics().contiguous().cpu().numpy(),
             weights=_encoded(network, seen).cpu().numpy(),
-            prior=prior,
-            size=float(network.concentrations().expand(len(prior)).sum()),
+            prior=(concentrations / concentrations.sum()).float().numpy(),
+            size=float(concentrations.sum().float()),
         )
 
     def completed(
-        self, seen: csr_matrix, judged: csr_matrix, how: Inference, *, each: bool = False
+        self, seen: Counts, judged: Counts, how: Inference, *, each: bool = False
     ) -> NDArray[np.float64]:
-        """Return log likelihoods of the first documents' other halves after 0, 1, ... rounds.
+        """Return log likelihoods of the other halves after 0, 1, ... rounds.
 
         Only the last is worked out unless it is to be `each`.
         """
-        return completed(
-            counts_of(seen), counts_of(judged), self.topics, self.weights[: seen.shape[0]],
-            np.float32(how.size) * self.prior, how.rounds, each,
-        )  # fmt: skip
+        prior = np.float32(how.size) * self.prior
+        return completed(seen, judged, self.topics, self.weights, prior, how.rounds, each)
 
 
-def _best(mixed: _Mixed, seen: csr_matrix, judged: csr_matrix) -> Inference:
+def _best(mixed: _Mixed, seen: Counts, judged: Counts) -> Inference:
     """Return the way to infer that completes documents best; of equal ones, the fewest rounds."""
     ways = [Inference(ROUNDS, size) for size in (*SIZES, mixed.size)]
-    fits = [mixed.completed(seen, judged, way, each=True) for way in ways]
-    best, rounds = np.unravel_index(np.argmax(fits), np.shape(fits))
+    fits = np.array([mixed.completed(seen, judged, way, each=True) for way in ways])
+    best, rounds = np.unravel_index(np.nan_to_num(fits, nan=-np.inf).argmax(), fits.shape)
     return Inference(int(rounds), ways[int(best)].size)
 
 

@@ -130,7 +130,7 @@ def examined(
     Args:
         training: The training whose best epoch the model is.
         network: The model.
-        topic_weights: Topic weights of the validation (else training) documents,
+        topic_weights: The encoder's, of the validation (else training) documents,
             ``(documents, topics)``.
     """
     corpus = training.corpus

@@ -19,6 +19,7 @@ what tells ways of inference apart is mostly the size of the prior, which is to 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,19 @@ class Inference:
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Inference | None:
-        """Return what a model was saved with, if its weights are refined at all."""
+        """Return what a model was saved with, if its weights are refined at all.
+
+        Raises:
+            ValueError: The figures are none that :meth:`tensors` returns.
+        """
         if _ROUNDS not in tensors:
             return None
-        return cls(int(tensors[_ROUNDS]), float(tensors[_SIZE]))
+        rounds, size = float(tensors[_ROUNDS]), float(tensors[_SIZE])
+        if rounds not in range(ROUNDS + 1):
+            raise ValueError(f"{_ROUNDS} is {rounds:g}; it must be an integer from 0 to {ROUNDS}")
+        if not 0 < size < math.inf:
+            raise ValueError(f"{_SIZE} is {size:g}; it must be a number above 0")
+        return cls(int(rounds), size)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return it as it is saved."""

@@ -21,10 +21,14 @@ from ntm_ray.model.topics import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
     from numpy.typing import NDArray
 
     from ntm_ray.corpus import Corpus
     from ntm_ray.corpus.counts import Counts
+    from ntm_ray.model.batch import Batch
     from ntm_ray.model.inference import Inference
     from ntm_ray.model.network import Network
     from ntm_ray.model.variant_network import VariantNetwork
@@ -95,11 +99,12 @@ class Judge:
 
         Args:
             network: The model.
-            of_documents: Its topic weights of the documents, where they are known already.
+            of_documents: What :func:`encoded_weights` returns for the documents, where it is known
+                already.
         """
         weights = network.parameters["projection_weight"].cpu().numpy()
         if of_documents is None:
-            of_documents = topic_weights(network, self.documents)
+            of_documents = encoded_weights(network, self.documents)
         found = {
             "kl_per_document": kl_per_document(network, self.documents),
             "completion": self.completion(network),
@@ -111,6 +116,16 @@ class Judge:
 
 def topic_weights(network: Network, counts: Counts) -> NDArray[np.float32]:
     """Return the topic weights of documents, ``(documents, topics)``; rows sum to 1."""
+    return _of_all(network, network.topic_weights, counts)
+
+
+def encoded_weights(network: Network, counts: Counts) -> NDArray[np.float32]:
+    """Return those that the encoder gives: of a posterior that has collapsed, all the same."""
+    return _of_all(network, network.encoded_weights, counts)
+
+
+def _of_all(
+    network: Network, weigh: Callable[[Batch], torch.Tensor], counts: Counts
+) -> NDArray[np.float32]:
     none = np.empty((0, network.hyperparameters.num_topics), np.float32)
-    weights = [network.topic_weights(batch).cpu().numpy() for batch in batches(network, counts)]
-    return np.concatenate([none, *weights])
+    return np.concatenate([none, *(weigh(b).cpu().numpy() for b in batches(network, counts))])

@@ -15,7 +15,7 @@ from ntm_ray.model.evidence import Evidence
 from ntm_ray.model.examination import examined
 from ntm_ray.model.hyperparameters import Hyperparameters
 from ntm_ray.model.inference import Inference
-from ntm_ray.model.judge import Judge, topic_weights
+from ntm_ray.model.judge import Judge, encoded_weights, topic_weights
 from ntm_ray.model.saved import SavedModel, load_model, save_model
 from ntm_ray.model.topics import top_words, word_probabilities
 from ntm_ray.model.training import EpochRecord, Training
@@ -132,7 +132,7 @@ class NTM:
         if isinstance(network, VariantNetwork):
             network.inference = judge.inference(network)
             tensors |= network.inference.tensors() if network.inference else {}
-        weights = topic_weights(network, judge.documents)
+        weights = encoded_weights(network, judge.documents)
         self.history = list(training.history)
         self._network = network
         self._model = SavedModel(

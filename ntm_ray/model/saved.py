@@ -16,8 +16,8 @@ import safetensors.torch
 
 from ntm_ray.corpus.atomic import replacing_folder
 from ntm_ray.errors import HyperparameterError, ModelFolderError
-from ntm_ray.model import inference
 from ntm_ray.model.hyperparameters import Hyperparameters
+from ntm_ray.model.inference import SHAPES, Inference
 from ntm_ray.model.network import tensor_shapes
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _read_tensors(path: Path, hyperparameters: Hyperparameters) -> dict[str, tor
     parameters, running = tensor_shapes(hyperparameters)
     expected = parameters | running
     if hyperparameters.extensions.refinable:
-        expected |= inference.SHAPES
+        expected |= SHAPES
     for name in sorted(expected.keys() | tensors.keys()):
         shape = tuple(tensors[name].shape) if name in tensors else "missing"
         if shape != expected.get(name, "not expected"):
@@ -161,4 +161,8 @@ def _read_tensors(path: Path, hyperparameters: Hyperparameters) -> dict[str, tor
                 f"{path}: {name} is {shape}; {_HYPERPARAMETERS} makes it "
                 f"{expected.get(name, 'unknown')}"
             )
+    try:
+        Inference.of_tensors(tensors)
+    except ValueError as error:
+        raise ModelFolderError(f"{path}: {error}") from None
     return tensors

@@ -96,7 +96,7 @@ def live_topics(weights: NDArray[np.float32]) -> int:
     that no document uses has not either.
 
     Args:
-        weights: Topic weights, ``(documents, topics)``; rows sum to 1.
+        weights: The encoder's, ``(documents, topics)``; rows sum to 1.
     """
     if not len(weights):
         return 0

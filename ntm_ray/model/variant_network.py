@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ntm_ray.model.cpu.epoch import counts_of_arrays
+from ntm_ray.model.cpu.inference import infer
 from ntm_ray.model.diversity import pull_apart
 from ntm_ray.model.dropout import dropped, seeds_of
 from ntm_ray.model.mixture_decoder import MixtureDecoder, Refinement
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from ntm_ray.model.batch import Bags, Batch
+    from ntm_ray.model.cpu.epoch import Counts
     from ntm_ray.model.hyperparameters import Hyperparameters
     from ntm_ray.model.inference import Inference
     from ntm_ray.model.products import Products
@@ -113,6 +116,10 @@ class VariantNetwork(Network):
             return theta
         assert isinstance(self._decoder, MixtureDecoder)
         prior = self.inference.size * self.prior_weights()
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            topics = self.mixed_topics().contiguous().numpy()
+            infer(_counts(batch), topics, theta.numpy(), prior.numpy(), self.inference.rounds)
+            return theta
         return self._decoder.refined(batch, theta, prior, self.inference.rounds)
 
     @torch.inference_mode()
@@ -120,8 +127,19 @@ class VariantNetwork(Network):
         """Return the topic weights of a document without a word, ``(topics,)``."""
         if not self._dirichlet:
             return super().prior_weights()
-        found = self.concentrations().expand(self.hyperparameters.num_topics)
-        return (found / found.sum()).to(self.dtype)
+        found = self.prior_in_training()
+        return (found / found.sum()).to(self.dtype).to(self.device)
+
+    @torch.inference_mode()
+    def prior_in_training(self) -> torch.Tensor:
+        """Return the Dirichlet prior's concentrations, ``(topics,)``, in float64 on the CPU.
+
+        Not every device has float64.
+        """
+        if self._own.learns_prior:
+            return concentrations(self.running["prior_mean"].cpu())
+        fixed = self._own.prior_concentration
+        return torch.full((self.hyperparameters.num_topics,), fixed, dtype=torch.float64)
 
     @property
     def mixes(self) -> bool:
@@ -214,6 +232,13 @@ class VariantNetwork(Network):
         if by_word is not None:
             by_word = replace(by_word, pieces=_damped(by_word.pieces))
         return replace(batch, counts=_damped(batch.counts), by_word=by_word)
+
+
+def _counts(batch: Batch) -> Counts:
+    """Return a batch's counts as compiled code takes them."""
+    bags = batch.counts
+    assert bags.values is not None
+    return counts_of_arrays(bags.starts.numpy(), bags.rows.numpy(), bags.values.numpy())
 
 
 def _damped(counts: Bags) -> Bags:

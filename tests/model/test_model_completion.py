@@ -75,13 +75,14 @@ def refined(network: Network, x: Array, theta: Array, how: Inference) -> tuple[A
     return theta, np.log(theta @ topics.T)
 
 
-def plain(network: Network, completion: Completion, how: Inference, first: int = 10**6) -> float:
-    """The same figure, written plainly; of the first documents alone if so asked."""
+def plain(network: Network, completion: Completion, how: Inference, rows: Any = None) -> float:
+    """The same figure, written plainly; of some documents alone if so asked."""
+    rows = slice(None) if rows is None else rows
     seen, judged = (
         np.asarray(part.todense(), dtype=np.float64)
-        for part in (completion.seen[:first], completion.judged[:first])
+        for part in (completion.seen[rows], completion.judged[rows])
     )
-    (batch,) = batches(network, completion.seen[:first])
+    (batch,) = batches(network, completion.seen[rows])
     theta = network.encoded_weights(batch).double().numpy()
     if network.hyperparameters.extensions.decoder == "mixture":
         logs = refined(network, seen, theta, how)[1]
@@ -131,8 +132,18 @@ def test_weights_are_inferred_in_the_way_that_completes_documents_best(
     assert found is not None
     sizes = (*SIZES, in_training(network).sum())
     ways = [Inference(rounds, size) for rounds in range(ROUNDS + 1) for size in sizes]
-    least = min(plain(network, completion, way, first=250) for way in ways)
-    assert plain(network, completion, found, first=250) == pytest.approx(least, rel=1e-6)
+    tried = completion._tried
+    assert (len(tried) < completion.seen.shape[0]) == (documents == 600)
+    least = min(plain(network, completion, way, tried) for way in ways)
+    assert plain(network, completion, found, tried) == pytest.approx(least, rel=1e-6)
+
+
+def test_documents_that_settle_it_are_drawn_from_all_of_an_ordered_corpus() -> None:
+    few, many = np.full((500, 2), 4.0), np.full((500, 2), 40.0)
+    few, many = np.tile(few, 20), np.tile(many, 20)
+    completion = Completion(counts(*few, *many), train=20_000)
+    part = (completion._tried >= completion.seen.shape[0] // 2).mean()
+    assert 0.3 < part < 0.7
 
 
 def test_halves_are_of_the_same_documents_and_make_them_up() -> None:

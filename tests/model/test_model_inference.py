@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,11 @@ import torch
 
 from ntm_ray import NTM, Corpus
 from ntm_ray.errors import ModelFolderError
-from ntm_ray.model.inference import SHAPES, Inference
+from ntm_ray.model.completion import Completion
+from ntm_ray.model.evaluation import batches
+from ntm_ray.model.inference import SHAPES, SIZES, Inference
+from ntm_ray.model.mixture_decoder import MixtureDecoder
+from ntm_ray.model.topics import live_topics
 from ntm_ray.model.variant_network import VariantNetwork
 from tests.model.test_model_completion import CORPUS, MIXED, USUAL, in_training, refined
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from ntm_ray.corpus.counts import Counts
 
 
 def fitted(corpus: Corpus = CORPUS, **settings: Any) -> NTM:
@@ -41,6 +48,16 @@ def encoded(model: NTM, counts: NDArray[np.float32]) -> NDArray[np.float32]:
     return weights
 
 
+def by_torch(network: VariantNetwork, counts: Counts, how: Inference) -> NDArray[np.float32]:
+    """What devices other than a CPU do."""
+    (batch,), decoder = batches(network, counts), network._decoder
+    assert isinstance(decoder, MixtureDecoder)
+    prior = how.size * network.prior_weights()
+    theta = network.encoded_weights(batch)
+    weights: NDArray[np.float32] = decoder.refined(batch, theta, prior, how.rounds).numpy()
+    return weights
+
+
 @pytest.mark.parametrize("prior", ["fixed", "learned"])
 @pytest.mark.parametrize("how", [Inference(1, 3.0), Inference(3, 1.0), Inference(0, 1.0)], ids=str)
 def test_weights_are_what_rounds_make_of_the_encoders(how: Inference, prior: str) -> None:
@@ -50,9 +67,15 @@ def test_weights_are_what_rounds_make_of_the_encoders(how: Inference, prior: str
     start = encoded(model, counts).astype(np.float64)
     plain, _ = refined(network_of(model), counts.astype(np.float64), start, how)
     np.testing.assert_allclose(model.transform(counts), plain, rtol=2e-4, atol=1e-6)
+    on_others = by_torch(network_of(model), CORPUS.validation, how)
+    np.testing.assert_allclose(on_others, plain, rtol=2e-4, atol=1e-6)
 
 
-def test_weights_of_a_model_that_was_read_are_those_of_the_one_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [SIZES, ()])
+def test_weights_of_a_model_that_was_read_are_those_of_the_one_in_memory(
+    sizes: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ntm_ray.model.completion.SIZES", sizes)
     model = fitted(prior="learned")
     model.save(tmp_path / "model")
     again = NTM.load(tmp_path / "model")
@@ -87,8 +110,31 @@ def test_a_model_folder_without_it_is_refused(tmp_path: Path) -> None:
         NTM.load(tmp_path / "model")
 
 
-def test_a_document_without_a_known_word_gets_the_mean_of_a_prior_that_was_learned() -> None:
-    model = fitted(prior="learned")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("inference_rounds", torch.tensor(-1), "is -1; it must be an integer from 0 to 3"),
+        ("inference_rounds", torch.tensor(1.5), "is 1.5; it must be an integer from 0 to 3"),
+        ("inference_rounds", torch.tensor(10**9), "is 1e+09; it must be an integer from 0 to 3"),
+        ("inference_size", torch.tensor(0.0), "is 0; it must be a number above 0"),
+        ("inference_size", torch.tensor(float("nan")), "is nan; it must be a number above 0"),
+    ],
+)
+def test_a_model_folder_in_which_it_makes_no_sense_is_refused(
+    name: str, value: torch.Tensor, said: str, tmp_path: Path
+) -> None:
+    fitted(epochs=1).save(tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    safetensors.torch.save_file(safetensors.torch.load_file(path) | {name: value}, path)
+    with pytest.raises(ModelFolderError, match=re.escape(f"{path}: {name} {said}")):
+        NTM.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("decoder", ["mixture", "product"])
+def test_a_document_without_a_known_word_gets_the_mean_of_a_prior_that_was_learned(
+    decoder: str,
+) -> None:
+    model = fitted(prior="learned", decoder=decoder)
     prior = in_training(network_of(model))
     weights = model.transform(np.zeros((2, CORPUS.feature_dim)))
     np.testing.assert_allclose(weights, np.tile(prior / prior.sum(), (2, 1)), rtol=1e-5)
@@ -105,6 +151,21 @@ def test_where_no_document_has_two_halves_weights_are_the_encoders(tmp_path: Pat
     np.testing.assert_array_equal(
         NTM.load(tmp_path / "model").transform(words), encoded(model, words)
     )
+
+
+def test_without_validation_documents_those_of_training_settle_it() -> None:
+    corpus = Corpus.from_counts(CORPUS.train, CORPUS.vocabulary)
+    network = network_of(fitted(corpus))
+    completion = Completion(corpus.train, corpus.train.shape[0])
+    assert network.inference == completion.inference(network)
+
+
+def test_rounds_do_not_hide_that_a_posterior_has_collapsed() -> None:
+    model = fitted(kl_weight=10, epochs=30)
+    assert model.metrics["live_topics"] == 0
+    assert model.metrics["largest_topic_share"] < 0.2
+    network_of(model).inference = Inference(3, 1.0)
+    assert live_topics(model.transform(CORPUS.validation)) > 5
 
 
 def test_rounds_fit_documents_better_and_come_to_rest() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from ntm_ray.corpus import Corpus
 from ntm_ray.model import NTM, Hyperparameters, Training, TrainingState
-from ntm_ray.model.judge import topic_weights
+from ntm_ray.model.judge import encoded_weights
 from ntm_ray.model.prior import concentrations
 from ntm_ray.model.variant_network import network_for
 from tests.model.device_training import (
@@ -168,7 +168,7 @@ def test_a_prior_that_learns_gives_rare_topics_less(corpus: Corpus, make: Any) -
         run.train_epoch()
     network = network_for(run.hyperparameters)
     network.load(run.best_tensors)  # the encoder's weights, which the prior follows
-    weights = topic_weights(network, corpus.train).mean(axis=0)
+    weights = encoded_weights(network, corpus.train).mean(axis=0)
     after = concentrations(run.best_tensors["prior_mean"]).numpy()
     assert list(after.argsort()) == list(weights.argsort())
     assert after.max() > 1.1 * after.min()

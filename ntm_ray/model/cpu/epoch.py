@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,10 +37,15 @@ class Counts(NamedTuple):
 
 def counts_of(counts: csr_matrix) -> Counts:
     """Return a matrix's arrays, read-only whatever they were, so that one compiled code fits."""
+    return counts_of_arrays(counts.indptr, counts.indices, counts.data)
+
+
+def counts_of_arrays(starts: NDArray[Any], columns: NDArray[Any], values: NDArray[Any]) -> Counts:
+    """Return the arrays of a CSR matrix, as :func:`counts_of` does."""
     arrays = (
-        np.ascontiguousarray(counts.indptr, dtype=np.int32),
-        np.ascontiguousarray(counts.indices, dtype=np.int32),
-        np.ascontiguousarray(counts.data, dtype=np.float32),
+        np.ascontiguousarray(starts, dtype=np.int32),
+        np.ascontiguousarray(columns, dtype=np.int32),
+        np.ascontiguousarray(values, dtype=np.float32),
     )
     views = Counts(*(array.view(np.ndarray) for array in arrays))
     for view in views:
