@@ -8,6 +8,7 @@ import pytest
 from ntm_ray.corpus import Corpus, unigram_loss
 from ntm_ray.model import NTM, examination
 from ntm_ray.model.examination import corpus_figures
+from ntm_ray.model.judge import encoded_weights
 from tests.model.sick_corpora import COHERENT, made, trained
 
 
@@ -50,7 +51,7 @@ def test_a_model_has_the_figures_of_its_corpus_and_topics(model: NTM, corpus: Co
     assert found.train_documents == corpus.train.shape[0]
     assert found.validation_documents == corpus.validation.shape[0]
     assert found.vocabulary_size == corpus.feature_dim
-    weights = model.transform(corpus.validation).mean(axis=0)
+    weights = encoded_weights(model._ready(), corpus.validation).mean(axis=0)
     assert found.largest_topic == weights.argmax()
     assert found.largest_topic_share == pytest.approx(weights.max(), rel=1e-5)
     assert list(found.largest_topic_words) == model.topics(5)[int(weights.argmax())]
