@@ -139,8 +139,13 @@ def test_a_lower_precision_stays_near_float32(corpus: Corpus, precision: Precisi
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_a_model_trained_there_is_the_same_on_a_cpu(corpus: Corpus, tmp_path: Path) -> None:
-    model = NTM(num_topics=3, optimizer="adam", epochs=3).fit(corpus, device="cuda")
+@pytest.mark.parametrize(
+    "own", [{}, {"decoder": "mixture", "prior_concentration": 0.3, "prior": "learned"}], ids=str
+)
+def test_a_model_trained_there_is_the_same_on_a_cpu(
+    own: dict[str, Any], corpus: Corpus, tmp_path: Path
+) -> None:
+    model = NTM(own, num_topics=3, optimizer="adam", epochs=3).fit(corpus, device="cuda")
     model.save(tmp_path / "model")
     on_cpu = NTM.load(tmp_path / "model", device="cpu")
     found, expected = model.transform(corpus.validation), on_cpu.transform(corpus.validation)
