@@ -48,7 +48,7 @@ def main() -> None:
                 model.fit(corpus, seed=given.seed, device="cpu")
                 network, own = model._ready(), of_ntm(model, 0.0).own
                 assert isinstance(network, VariantNetwork)
-                settled, training = network.inference, float(network.concentrations().sum())
+                settled, training = network.inference, float(network.prior_in_training().sum())
                 head = f"| {corpus.name} | {topics} | {settings['refinement']} |"
                 for size in (0.3, *SIZES, 10.0, training):
                     found = []

@@ -143,12 +143,11 @@ class _Mixed:
 
     @classmethod
     def of(cls, network: VariantNetwork, seen: csr_matrix) -> _Mixed:
-        concentrations = network.prior_in_training()
         return cls(
             topics=network.mixed_topics().contiguous().cpu().numpy(),
             weights=_encoded(network, seen).cpu().numpy(),
-            prior=(concentrations / concentrations.sum()).float().numpy(),
-            size=float(concentrations.sum().float()),
+            prior=network.prior_weights().cpu().numpy(),
+            size=float(network.prior_in_training().sum().float()),  # as it is saved
         )
 
     def completed(

@@ -9,7 +9,7 @@ import numpy as np
 from ntm_ray.corpus import Corpus
 from ntm_ray.model import NTM
 
-# The first configuration of `search_spaces/coherent.yaml`, smaller and faster.
+# After `search_spaces/coherent.yaml`, smaller and faster.
 COHERENT: dict[str, Any] = {
     "decoder": "mixture",
     "decoder_start": "clusters",
