@@ -14,6 +14,8 @@ from ntm_ray.model.cpu import arithmetic, epoch
 if TYPE_CHECKING:
     import pytest
 
+    from ntm_ray.corpus import Corpus
+
 
 def test_compiled_code_is_kept_until_any_file_of_the_package_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -30,15 +32,27 @@ def test_compiled_code_is_kept_until_any_file_of_the_package_changes(
     assert arithmetic._sources.__wrapped__() != here
 
 
-def test_compiled_code_can_be_kept_in_another_folder_and_is_found_there(tmp_path: Path) -> None:
-    # A copy of the package, as in another session of a cluster: only that folder stays.
-    train = (
-        "from ntm_ray.corpus.synthetic import bars\nfrom ntm_ray.model import NTM\n"
-        "from ntm_ray.model.cpu import epoch\n"
-        "NTM(num_topics=2, epochs=1).fit(bars(documents=40), device='cpu')\n"
-        "print(sum(epoch.run.stats.cache_hits.values()), epoch.__file__)"
-    )
-    hits = []
+def test_kept_code_is_found_in_another_folder_and_computes_the_same_bits(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    # A copy of the package, as in another session of a cluster: only that folder stays. The first
+    # process runs what it has just compiled, the second what was kept.
+    corpus.save(tmp_path / "corpus.npz")
+    train = f"""
+import hashlib
+from ntm_ray.corpus import Corpus
+from ntm_ray.model import NTM
+from ntm_ray.model.cpu import epoch
+corpus = Corpus.load({str(tmp_path / "corpus.npz")!r})
+lively = dict(num_topics=3, optimizer="adam", learning_rate=0.05, mini_batch_size=16, epochs=3)
+def numbers(**own):
+    model = NTM(lively, **own).fit(corpus, device="cpu")
+    found = model.topic_word.tobytes() + model.transform(corpus.train).tobytes()
+    return hashlib.sha256(found).hexdigest()
+found = [numbers(), numbers(decoder="mixture", prior="learned", refinement=1)]
+print(sum(epoch.run.stats.cache_hits.values()), epoch.__file__, *found)
+"""
+    hits, numbers = [], []
     for copy in ("first", "second"):
         site = tmp_path / copy
         shutil.copytree(
@@ -54,10 +68,12 @@ def test_compiled_code_can_be_kept_in_another_folder_and_is_found_there(tmp_path
             text=True,
             check=True,
         )
-        number, file = done.stdout.split()
+        number, file, *found = done.stdout.split()
         assert Path(file).is_relative_to(site)
         hits.append(int(number))
+        numbers.append(found)
     assert hits == [0, 1]
+    assert numbers[0] == numbers[1]
 
 
 def test_where_nothing_can_be_written_code_is_compiled_all_the_same(

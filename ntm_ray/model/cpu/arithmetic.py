@@ -48,9 +48,12 @@ _LEAST, _GREATEST = np.float32(-88.0), np.float32(89.0)
 _LEAST_POWER = np.float32(-127.0)
 
 
-# Its types leave out the two that spare the compiler half of its work for inner functions.
+# Its types leave out what is for inner functions; two of the three spare the compiler half of its
+# work. Inlining decides which code runs: of a function that stays apart there is a copy of its own
+# and one in its caller. A process that compiles both runs the former, one that loads the caller
+# the latter, where sums may be in another order.
 _njit: Any = partial(numba.njit, nogil=True, error_model="numpy")
-_inner_njit: Any = partial(_njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_inner_njit: Any = partial(_njit, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 _REASSOCIATING = {"reassoc", "contract", "nsz", "arcp"}
 
 
