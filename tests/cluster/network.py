@@ -127,6 +127,9 @@ class Machine:
     def kill(self, *words: str) -> list[int]:
         """Kill, with SIGKILL, the processes whose command line holds one of the words.
 
+        They have ended when it returns, and their connections are closed: until then peers would
+        not hear of it from a machine that is cut off next.
+
         Returns:
             Their ids.
         """
@@ -140,6 +143,8 @@ class Machine:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        while not all(_has_ended(pid) for pid in chosen):
+            time.sleep(0.01)
         return chosen
 
     def switch_off(self) -> None:
@@ -242,3 +247,14 @@ def why_no_machines(folder: Path) -> str | None:
     except (OSError, AssertionError) as error:
         return f"needs the right to make network namespaces: {error}"
     return None
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or all but its first thread are, and that waits to be reaped."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        threads = [thread.name for thread in (folder / "task").iterdir()]
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return threads == [str(pid)] and state in {"Z", "X"}
