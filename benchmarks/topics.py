@@ -171,6 +171,25 @@ def at(weights: Floats, topics: Floats, counts: sparse.csr_matrix) -> Floats:
     )
 
 
+def added(weights: Floats, weight: Floats, bias: Floats, counts: sparse.csr_matrix) -> Floats:
+    """Return each entry's probability where topics are added before a softmax, ``(entries,)``.
+
+    Args:
+        weights: Topic weights of the documents, ``(documents, topics)``.
+        weight: What topics say of words, ``(vocabulary, topics)``.
+        bias: What all documents say of words, ``(vocabulary,)``.
+        counts: Where to look, ``(documents, vocabulary)``.
+    """
+    parts = []
+    for start in range(0, counts.shape[0], 512):
+        logits = weights[start : start + 512] @ weight.T + bias
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        rows = counts[start : start + 512]
+        parts.append(np.exp(logits[rows_of(rows), rows.indices]))
+    return np.concatenate(parts)
+
+
 def _parts(entries: int, width: int) -> Iterator[slice]:
     step = max(1, _ENTRIES // width)
     return (slice(start, start + step) for start in range(0, entries, step))
@@ -246,14 +265,7 @@ def of_ntm(model: NTM, seconds: float) -> Fitted:
         weights = model.transform(seen.astype(np.float32)).astype(np.float64)
         if mixes:
             return at(weights, found, judged)
-        parts = []
-        for start in range(0, judged.shape[0], 512):
-            logits = weights[start : start + 512] @ weight.T + bias
-            logits -= logits.max(axis=1, keepdims=True)
-            logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-            rows = judged[start : start + 512]
-            parts.append(np.exp(logits[rows_of(rows), rows.indices]))
-        return np.concatenate(parts)
+        return added(weights, weight, bias, judged)
 
     def encoded(seen: sparse.csr_matrix, judged: sparse.csr_matrix) -> Floats:
         network = model._ready()
