@@ -95,7 +95,8 @@ class Training:
     """The training of one NTM on a corpus.
 
     The same hyperparameters, corpus, seed and number of threads give the same losses to the
-    last bit on a CPU, also for a training restored half-way in another process.
+    last bit on a CPU, also for a training restored half-way in another process. Another kind of
+    CPU has code of its own compiled for it, which may add in another order.
 
     Args:
         hyperparameters: The settings; ``feature_dim`` is the corpus's vocabulary size.
