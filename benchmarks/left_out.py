@@ -4,16 +4,18 @@
         [--epochs 35] [--ideas "dropout on topic weights" ...] [--each]
 
 Corpora are named as in `topics.py`. `nothing` is the first configuration of the search space
-`coherent`; every other row changes the one thing that its name says, `ProdLDA` several. All of it
-is written here, plainly, with gradients by autograd, since the package has none of these ideas;
-so `nothing` should come to what `topics.py --models coherent` does.
+`coherent`; every other row changes the one thing that its name says, `ProdLDA` several. A normal
+posterior has no prior that is learned, and there is no term for diversity where topics are added,
+or learn by expected counts. All of it is written here, plainly, with gradients by autograd, those
+few ideas too that the package has as hyperparameters: one way of training for all. So `nothing`
+should come to what `topics.py --models coherent --validation` does.
 
 encoder      Perplexity of document completion with the weights that the encoder gives.
 inferred     The same with weights that are inferred in one way for all models that mix topics.
 NPMI, TU     Of the ten most probable words of each topic; NPMI by the training documents.
 
-Validation documents are judged, as long as one chooses by the table. Medians over seeds, and after
-each number, but NPMI and TU, its ratio to that of `nothing`.
+Validation documents are judged, since ideas are chosen by it. Medians over seeds, and after each
+perplexity its ratio to that of the first idea that was asked for.
 """
 
 from __future__ import annotations
@@ -172,9 +174,9 @@ class Model(torch.nn.Module):
             self.bias = torch.nn.Parameter(torch.from_numpy(log_frequencies(corpus.train)))
         else:
             self.decoder = torch.nn.Parameter(drawn(words, topics).data + weight)
-        self.expected = torch.softmax(self.decoder.detach(), dim=0)
         if idea.expected_counts:
-            self.expected = self.expected * float(corpus.train.sum()) / topics
+            start_of_topics = torch.softmax(self.decoder.detach(), dim=0)
+            self.expected = start_of_topics * float(corpus.train.sum()) / topics
         self.prior_mean = torch.full((topics,), mean_of(FIRST["prior_concentration"]))
 
     def logits(self) -> torch.Tensor:
@@ -389,7 +391,7 @@ def main() -> None:
         corpus = dataclasses.replace(corpus, test=corpus.validation)
         reference = CoherenceReference(corpus.train)
         for topics in given.topics:
-            of_nothing: list[float] | None = None
+            of_first: list[float] | None = None
             for name in given.ideas:
                 of_seeds = []
                 for seed in given.seeds:
@@ -398,9 +400,9 @@ def main() -> None:
                     if given.each:
                         print(f"{name} {seed}: {of_seeds[-1]}", file=sys.stderr, flush=True)
                 row = [statistics.median(column) for column in zip(*of_seeds, strict=True)]
-                of_nothing = row if of_nothing is None else of_nothing
+                of_first = row if of_first is None else of_first
                 print(
-                    f"| {corpus.name} | {topics} | {name} | {_cells(row, of_nothing)} |",
+                    f"| {corpus.name} | {topics} | {name} | {_cells(row, of_first)} |",
                     flush=True,
                 )
 
